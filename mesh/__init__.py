@@ -1,0 +1,1 @@
+"""What every process of brandmesh is built from. It knows no service."""

@@ -1,0 +1,1 @@
+"""Queues: the port, its adapters, and the loop that works them."""

@@ -1,0 +1,105 @@
+"""What brandmesh asks of a message bus, and nothing more than every engine can do.
+
+Delivery is at least once. A message is an id or a list of ids, never the truth: the consumer reads the row behind it,
+so a duplicate finds the row moved on, and a lost message is published again from the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+VISIBILITY_SECONDS_MIN = 10
+"""Least time that a received message may stay hidden from other consumers (RocketMQ's own least)."""
+
+DEAD_SUFFIX = ".dead"
+"""Dead letters of queue `q` are the messages of queue `q.dead`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a publisher hands in. `headers` carry the trace context across the queue."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a consumer gets: a message, and the receipt handle to settle it with.
+
+    `attempt` is 1 the first time, and grows with each nack and each time that a consumer died holding the message.
+    """
+
+    queue: str
+    message_id: str
+    body: bytes
+    headers: Mapping[str, str]
+    attempt: int
+    published_at_ms: int
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full a queue is. `oldest_age_seconds` is the age of the oldest message that is not settled; 0 if none."""
+
+    ready: int
+    in_flight: int
+    delayed: int
+    oldest_age_seconds: float
+
+
+class Bus(Protocol):
+    """The port. Every call may raise `BusUnavailableError`; none blocks longer than it says."""
+
+    async def ensure(self, queue: str) -> None:
+        """Make a queue exist. Idempotent."""
+
+    async def queues(self, prefix: str) -> list[str]:
+        """Name the queues whose name starts with `prefix`, dead-letter queues included, sorted."""
+
+    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: int = 0) -> None:
+        """Append messages in order; they are durable when this returns. Creates the queue if it does not exist."""
+
+    async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
+        """Wait until a queue with one of these prefixes may have work, and name all such queues.
+
+        Dead-letter queues are never named. Costs the same with ten and with ten thousand idle queues. Empty on time-out.
+        """
+
+    async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
+        """Take up to `max_messages` that are ready, oldest first, without waiting.
+
+        They stay hidden from other consumers for `visibility_seconds`; a message that is not settled by then is
+        delivered again.
+        """
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Settle messages for good. Settling one that was delivered again meanwhile is harmless."""
+
+    async def nack(self, delivery: Delivery, delay_seconds: int) -> None:
+        """Give a message back, to be delivered after `delay_seconds` with its attempt one higher."""
+
+    async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
+        """Hide messages that are still being worked on for another `visibility_seconds` from now."""
+
+    async def dead(self, delivery: Delivery, reason: str) -> None:
+        """Move a message to the queue's dead letters, with `reason` in its headers."""
+
+    async def requeue_dead(self, queue: str, max_messages: int) -> int:
+        """Move up to `max_messages` dead letters of `queue` back to it as first attempts; answer how many."""
+
+    async def list_dead(self, queue: str, max_messages: int) -> list[Delivery]:
+        """Show up to `max_messages` dead letters of `queue`, oldest first, without taking them."""
+
+    async def depth(self, queue: str) -> Depth:
+        """Say how full a queue is."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class BusUnavailableError(Exception):
+    """The bus cannot be reached, or did not answer in time. What was asked may or may not have happened."""
