@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
+from grpc_status.rpc_status import from_call
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -139,7 +139,7 @@ def from_status(status: status_pb2.Status) -> DomainError:
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> DomainError:
     """Read the error of a call that this process made."""
-    status = rpc_status.from_call(error)
+    status = from_call(cast("grpc.Call", error))  # it has all of Call that is read here
     if status is None:
         return DomainError(error.code(), error.code().name, error.details() or error.code().name)
     return from_status(status)

@@ -50,3 +50,12 @@ class RpcSettings(ProcessSettings):
     bus_url: str = Field("", description="Where queues live; empty: streams on redis_url")
     message_bytes_max: int = Field(32 << 20, ge=1 << 16, description="Largest gRPC message taken or sent")
     request_timeout_seconds: float = Field(30.0, gt=0, description="Deadline of a call whose caller set none")
+
+
+class RmqSettings(ProcessSettings):
+    """Settings that every consumer process has besides."""
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey")
+    bus_url: str = Field("", description="Where queues live; empty: streams on redis_url")
+    message_bytes_max: int = Field(32 << 20, ge=1 << 16, description="Largest gRPC message taken or sent")
+    sweep_seconds: float = Field(5.0, gt=0, le=3600, description="Pause between two passes over what is overdue")

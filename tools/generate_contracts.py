@@ -52,17 +52,20 @@ def generate(target: Path) -> None:
         known = f"--descriptor_set_in={dependencies(Path(directory))}"
         messages = [f"--python_out={target}", f"--mypy_out=quiet:{target}"]
         services = [f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}"]
-        image = ["--include_imports", "--include_source_info", f"--descriptor_set_out={target / 'contracts.binpb'}"]
+        image = [
+            "--include_imports",
+            "--include_source_info",
+            f"--descriptor_set_out={target / 'contracts.binpb'}",
+        ]
         compile_protos([known, *messages, VALIDATE])
         compile_protos([known, f"-I{PROTOS}", *messages, *services, *image, *ours])
 
 
 def add_packages(target: Path) -> None:
     """Make every generated folder a package."""
-    for folder in {path.parent for path in target.glob("**/*_pb2.py")}:
-        while folder != target:
-            (folder / "__init__.py").touch()
-            folder = folder.parent
+    for module in target.glob("**/*_pb2.py"):
+        for folder in module.relative_to(target).parents[:-1]:
+            (target / folder / "__init__.py").touch()
     for folder in (target / "buf", target / "brandmesh"):
         (folder / "py.typed").touch()
 
@@ -75,11 +78,7 @@ def drift(fresh: Path) -> list[str]:
         for path in PROTOS.rglob("*")
         if path.is_file() and path.suffix != ".proto" and "__pycache__" not in path.parts
     } - {Path("released.binpb")}
-    different = {
-        path
-        for path in expected & present
-        if not filecmp.cmp(fresh / path, PROTOS / path, shallow=False)
-    }
+    different = {path for path in expected & present if not filecmp.cmp(fresh / path, PROTOS / path, shallow=False)}
     return sorted(str(path) for path in (expected ^ present) | different)
 
 

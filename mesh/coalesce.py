@@ -1,0 +1,168 @@
+"""Coalescing: what arrives while a batch is in flight is the next batch.
+
+There is no timer. An idle caller is served at once, alone; under load the batches grow by themselves to the size at
+which one round trip, one commit or one call carries them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from mesh.errors import overloaded
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Apply = Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]]
+"""Does a batch: one result, or one exception, an item, in order."""
+
+
+class _Group(Generic[Result]):
+    """Items that one caller handed in together, and the future it waits on."""
+
+    __slots__ = ("future", "missing", "results")
+
+    def __init__(self, count: int) -> None:
+        self.results: list[Result | BaseException | None] = [None] * count
+        self.missing = count
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self, position: int, result: Result | BaseException) -> None:
+        self.results[position] = result
+        self.missing -= 1
+        if self.missing == 0 and not self.future.done():
+            self.future.set_result(None)
+
+
+class _Pending(Generic[Item, Result]):
+    __slots__ = ("group", "item", "position")
+
+    def __init__(self, item: Item, group: _Group[Result], position: int) -> None:
+        self.item = item
+        self.group = group
+        self.position = position
+
+
+class Coalescer(Generic[Item, Result]):
+    """Collects items of many callers into batches and hands each caller its own result.
+
+    `key` names whose turn an item is: batches take from all keys in turn, so that one busy key does not keep the others
+    waiting; items of one key stay in order. `in_flight_max` batches run at once; with 1, batches run strictly one after
+    the other. A caller that is cancelled leaves its item in the batch, because a commit can no longer leave it out.
+
+    When `apply` raises one of `poison`, the batch is done again in halves, so that the item that spoils it fails alone.
+    Any other exception is the answer to every item of the batch.
+    """
+
+    def __init__(
+        self,
+        apply: Apply[Item, Result],
+        *,
+        name: str,
+        batch_max: int,
+        pending_max: int,
+        key: Callable[[Item], Hashable] = lambda _: None,
+        in_flight_max: int = 1,
+        poison: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._apply = apply
+        self._name = name
+        self._batch_max = batch_max
+        self._pending_max = pending_max
+        self._key = key
+        self._in_flight_max = in_flight_max
+        self._poison = poison
+        self._queues: OrderedDict[Hashable, deque[_Pending[Item, Result]]] = OrderedDict()
+        self._pending_count = 0
+        self._runners: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Take nothing more, and finish what was taken."""
+        self._closed = True
+        while self._runners:
+            await asyncio.wait(self._runners)
+
+    async def submit(self, item: Item) -> Result:
+        """Do one item as part of some batch. Raises what `apply` answered for it, or OVERLOADED."""
+        (result,) = await self.submit_all([item])
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
+        """Do many items; answer one result or exception each, in order. Raises OVERLOADED before taking any."""
+        if self._closed or self._pending_count + len(items) > self._pending_max:
+            raise overloaded(self._name)
+        if not items:
+            return []
+        group: _Group[Result] = _Group(len(items))
+        for position, item in enumerate(items):
+            self._queues.setdefault(self._key(item), deque()).append(_Pending(item, group, position))
+        self._pending_count += len(items)
+        self._start_runner()
+        await group.future
+        return group.results  # type: ignore[return-value]  # every place is filled once the future is done
+
+    def _start_runner(self) -> None:
+        if len(self._runners) < self._in_flight_max:
+            runner = asyncio.create_task(self._run(), name=f"coalesce {self._name}")
+            self._runners.add(runner)
+            runner.add_done_callback(self._runners.discard)
+
+    async def _run(self) -> None:
+        while self._pending_count:
+            batch = self._next_batch()
+            try:
+                results = await self._do([pending.item for pending in batch])
+            except BaseException as error:
+                self._settle(batch, [error] * len(batch))
+                raise
+            self._settle(batch, results)
+
+    def _next_batch(self) -> list[_Pending[Item, Result]]:
+        batch: list[_Pending[Item, Result]] = []
+        while self._queues and len(batch) < self._batch_max:
+            # A share for each key that waits now; what is left over goes round again.
+            share = max(1, (self._batch_max - len(batch)) // len(self._queues))
+            for _ in range(min(len(self._queues), self._batch_max - len(batch))):
+                key, queue = self._queues.popitem(last=False)
+                batch.extend(queue.popleft() for _ in range(min(share, len(queue))))
+                if queue:
+                    self._queues[key] = queue
+        self._pending_count -= len(batch)
+        return batch
+
+    async def _do(self, items: list[Item]) -> Sequence[Result | BaseException]:
+        try:
+            results = await self._apply(items)
+        except self._poison as error:
+            if len(items) == 1:
+                return [error]
+            middle = len(items) // 2
+            return [*await self._do(items[:middle]), *await self._do(items[middle:])]
+        except Exception as error:  # noqa: BLE001  # it is handed to every caller of the batch, who raise it
+            return [error] * len(items)
+        if len(results) != len(items):
+            return [RuntimeError(f"{self._name} answered {len(results)} results for {len(items)} items")] * len(items)
+        return results
+
+    @staticmethod
+    def _settle(batch: list[_Pending[Item, Result]], results: Sequence[Result | BaseException]) -> None:
+        for pending, result in zip(batch, results, strict=True):
+            pending.group.settle(pending.position, result)

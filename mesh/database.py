@@ -1,0 +1,171 @@
+"""One database of one service, on SQLite, MariaDB/MySQL or PostgreSQL.
+
+Services write `async with database.write() as connection:` for one transaction, and nothing is awaited inside it but
+the database. SQLite takes the write lock at BEGIN (a read that later writes would get SQLITE_BUSY, which no time-out
+cures) and has one writer; the servers run READ COMMITTED with bounded lock waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from mesh.errors import DomainError
+
+LOCK_TIMEOUT_SECONDS = 3
+"""How long a statement waits for a lock before the caller is told to come again."""
+
+_DRIVERS = {"sqlite": "aiosqlite", "mysql": "asyncmy", "mariadb": "asyncmy", "postgresql": "asyncpg"}
+
+# MariaDB: 1213 deadlock, 1205 lock wait. PostgreSQL: 40P01 deadlock, 40001 serialization, 55P03 lock not available.
+_LOCK_ERRORS = ("1213", "1205", "40P01", "40001", "55P03", "deadlock", "locked", "lock timeout")
+
+Row = Mapping[str, Any]
+
+
+class Database:
+    """Engines for reading and writing, and the few places where the three dialects differ."""
+
+    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+        """`url` is any SQLAlchemy URL of the three; the async driver is chosen here."""
+        parsed = make_url(url)
+        dialect = parsed.get_backend_name()
+        if dialect not in _DRIVERS:
+            known = ", ".join(sorted(_DRIVERS))
+            raise ValueError(f"database_url: {dialect} is not supported, use one of {known}")
+        self.url = parsed.set(drivername=f"{dialect}+{_DRIVERS[dialect]}")
+        self.is_sqlite = dialect == "sqlite"
+        if self.is_sqlite:
+            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            self._writer = _sqlite_engine(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
+            self._reader = _sqlite_engine(self.url, pool_size=pool_size, begin="BEGIN")
+        else:
+            self._writer = self._reader = _server_engine(self.url, pool_size)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed at the end of the block, rolled back by any exception.
+
+        Raises UNAVAILABLE when the database is away, cannot take the lock in time, or lost the connection: whether the
+        transaction was committed is then not known, and the same request may be made again.
+        """
+        with _database_errors():
+            async with self._writer.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One consistent read."""
+        with _database_errors():
+            async with self._reader.connect() as connection:
+                yield connection
+
+    async def now_ms(self, connection: AsyncConnection) -> int:
+        """The database's clock, in milliseconds since 1970 UTC: the one clock that all processes share."""
+        if self.is_sqlite:
+            return time.time_ns() // 1_000_000
+        if self.url.get_backend_name() == "postgresql":
+            statement = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+        else:
+            statement = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(3)) * 1000 AS SIGNED)"
+        return int((await connection.exec_driver_sql(statement)).scalar_one())
+
+    async def insert_ignore(self, connection: AsyncConnection, table: sa.Table, rows: Sequence[Row]) -> None:
+        """Insert the rows whose primary or unique key is not there yet."""
+        if not rows:
+            return
+        statement: sa.Executable
+        if self.is_sqlite:
+            statement = sqlite.insert(table).on_conflict_do_nothing()
+        elif self.url.get_backend_name() == "postgresql":
+            statement = postgresql.insert(table).on_conflict_do_nothing()
+        else:
+            statement = mysql.insert(table).prefix_with("IGNORE")
+        await connection.execute(statement, rows)
+
+    async def ping(self) -> None:
+        """Raise UNAVAILABLE unless the database answers."""
+        async with self.read() as connection:
+            await connection.execute(sa.select(1))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+
+class _database_errors:  # noqa: N801  # reads as a function where it is used
+    """Turn a failure of the database into UNAVAILABLE; IntegrityError and defects pass as they are."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, IntegrityError):
+            return
+        if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)) or (
+            isinstance(error, DBAPIError) and (error.connection_invalidated or _is_lock_error(error))
+        ):
+            raise DomainError(
+                grpc.StatusCode.UNAVAILABLE,
+                "DATABASE_UNAVAILABLE",
+                "the database is busy or away; repeat with the same request_id",
+                retry_after_seconds=1,
+            ) from error
+
+
+def _is_lock_error(error: DBAPIError) -> bool:
+    text = f"{getattr(error.orig, 'sqlstate', '')} {error.orig}".lower()
+    return any(sign.lower() in text for sign in _LOCK_ERRORS)
+
+
+def _sqlite_engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=pool_size, max_overflow=0, pool_timeout=30, connect_args={"timeout": LOCK_TIMEOUT_SECONDS}
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        # The driver's own transaction control is off, so that BEGIN below is the only one.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _server_engine(url: URL, pool_size: int) -> AsyncEngine:
+    connect_args: dict[str, Any]
+    if url.get_backend_name() == "postgresql":
+        lock_timeout_ms = str(LOCK_TIMEOUT_SECONDS * 1000)
+        connect_args = {"server_settings": {"lock_timeout": lock_timeout_ms}, "timeout": 5}
+    else:
+        init = f"SET SESSION innodb_lock_wait_timeout={LOCK_TIMEOUT_SECONDS}, time_zone='+00:00'"
+        connect_args = {"connect_timeout": 5, "init_command": init, "charset": "utf8mb4"}
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        isolation_level="READ COMMITTED",
+        connect_args=connect_args,
+    )

@@ -1,0 +1,39 @@
+"""Running one process: telemetry first, SIGTERM and SIGINT as a request to drain, and a non-zero exit on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import CliApp, SettingsError
+
+from mesh import telemetry
+from mesh.settings import ProcessSettings
+
+Settings = TypeVar("Settings", bound=ProcessSettings)
+Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+
+def run(settings_type: type[Settings], main: Main[Settings], service: str) -> None:
+    """Load settings from the environment and the flags, and run `main(settings, stop)` until it returns.
+
+    `stop` is set by SIGTERM or SIGINT; `main` then drains and returns.
+    """
+    try:
+        settings = CliApp.run(settings_type)
+    except (ValidationError, SettingsError) as error:
+        sys.exit(f"{service}: {error}")
+    telemetry.start(settings, service)
+    asyncio.run(_run_until_stopped(settings, main))
+
+
+async def _run_until_stopped(settings: Settings, main: Main[Settings]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await main(settings, stop)
