@@ -1,0 +1,1 @@
+"""The SMS service: accepts, freezes, records, publishes and answers for every message."""

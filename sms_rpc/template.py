@@ -1,0 +1,95 @@
+"""Texts with `{$var}` places that are filled per recipient. Pure: the standard library alone.
+
+The provider fills the places from groups `phone,value,value;phone,value,value` and knows no escape, so a value that
+would be read as something else is refused here (ChuangLan V1, variable send).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+PLACE = "{$var}"
+PLACES_MAX = 20
+TEXT_CHARACTERS_MAX = 536
+"""Longest text that the provider takes, its signature in brackets included (ChuangLan V1)."""
+
+_RESERVED = (",", ";")
+
+
+class TemplateFault(StrEnum):
+    """What is wrong with a text or with the values for its places."""
+
+    PLACE_COUNT = "PLACE_COUNT"
+    VALUE_COUNT = "VALUE_COUNT"
+    VALUE_EMPTY = "VALUE_EMPTY"
+    VALUE_RESERVED = "VALUE_RESERVED"
+    TEXT_LENGTH = "TEXT_LENGTH"
+
+
+class TemplateError(ValueError):
+    """A text that cannot be sent. `value_index` says which value is wrong, from 0; None: no single one."""
+
+    def __init__(self, fault: TemplateFault, message: str, value_index: int | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.message = message
+        self.value_index = value_index
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text cut at its places. Made by `parse`."""
+
+    pieces: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Template:
+        """Read a text with 1 to 20 places, signature in brackets included.
+
+        Raises:
+            TemplateError: PLACE_COUNT.
+
+        """
+        pieces = tuple(text.split(PLACE))
+        if not 1 <= len(pieces) - 1 <= PLACES_MAX:
+            message = f"has {len(pieces) - 1} {PLACE}: a variable text has 1 to {PLACES_MAX}"
+            raise TemplateError(TemplateFault.PLACE_COUNT, message)
+        return cls(pieces)
+
+    @property
+    def place_count(self) -> int:
+        """How many values a recipient has."""
+        return len(self.pieces) - 1
+
+    def render(self, values: Sequence[str]) -> str:
+        """Fill the places in order.
+
+        Raises:
+            TemplateError: VALUE_COUNT, VALUE_EMPTY, VALUE_RESERVED or TEXT_LENGTH.
+
+        """
+        if len(values) != self.place_count:
+            message = f"has {len(values)} values: the text has {self.place_count} {PLACE}"
+            raise TemplateError(TemplateFault.VALUE_COUNT, message)
+        joined = "".join(values)
+        if any(reserved in joined for reserved in _RESERVED) or not all(map(str.strip, values)):
+            raise _wrong_value(values)
+        filled = "".join([piece + value for piece, value in zip(self.pieces, (*values, ""), strict=True)])
+        if PLACE in filled:
+            message = f"a value makes a new {PLACE}: the provider would fill it again"
+            raise TemplateError(TemplateFault.VALUE_RESERVED, message)
+        if len(filled) > TEXT_CHARACTERS_MAX:
+            message = f"has {len(filled)} characters when filled: at most {TEXT_CHARACTERS_MAX}, signature included"
+            raise TemplateError(TemplateFault.TEXT_LENGTH, message)
+        return filled
+
+
+def _wrong_value(values: Sequence[str]) -> TemplateError:
+    """Name the first value that is empty or holds what separates values."""
+    index = next(i for i, value in enumerate(values) if not value.strip() or any(r in value for r in _RESERVED))
+    if not values[index].strip():
+        return TemplateError(TemplateFault.VALUE_EMPTY, "is empty: each place needs a value", index)
+    message = "holds a comma or a semicolon: the provider would read them as the end of the value"
+    return TemplateError(TemplateFault.VALUE_RESERVED, message, index)
