@@ -1,0 +1,1 @@
+"""ChuangLan SMS (V1 HTTP JSON API): sending, receipts, uplinks, pull, balance."""

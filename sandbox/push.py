@@ -1,0 +1,68 @@
+"""HTTP calls that the sandbox makes of its own accord; they never raise, a failure is a result."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import NamedTuple
+
+import aiohttp
+from yarl import URL
+
+from sandbox.clock import now_ms
+from sandbox.json_http import JsonObject
+
+ANSWER_BYTES_MAX = 200
+# Acknowledgements are the same text over and over: one string serves the history of all messages.
+_COMMON_ANSWERS = {b'{"clcode":"000000"}': '{"clcode":"000000"}'}
+
+
+class Push(NamedTuple):
+    """One attempt. `http_status` is 0 when no answer came; `answer` is then the reason."""
+
+    at_ms: int
+    http_status: int
+    answer: str
+
+    def says(self, key: str, value: str) -> bool:
+        """Whether the answer is HTTP 200 with a JSON object that has this value under this key."""
+        if self.http_status != HTTPStatus.OK:
+            return False
+        try:
+            body: object = json.loads(self.answer)
+        except ValueError:
+            return False
+        return isinstance(body, Mapping) and body.get(key) == value
+
+
+class Pusher:
+    """Makes the calls, over connections kept open."""
+
+    def __init__(self, session: aiohttp.ClientSession, timeout_seconds: float) -> None:
+        """Bound the time of one call."""
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+
+    async def get(self, url: str) -> Push:
+        """GET an address whose query is percent-encoded already."""
+        return await self._call("GET", url, None)
+
+    async def post(self, url: str, body: JsonObject) -> Push:
+        """POST a JSON object."""
+        return await self._call("POST", url, json.dumps(body, ensure_ascii=False).encode())
+
+    async def _call(self, method: str, url: str, body: bytes | None) -> Push:
+        at_ms = now_ms()
+        headers = {"Content-Type": "application/json"} if body is not None else None
+        try:
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),
+                data=body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                answer = await response.content.read(ANSWER_BYTES_MAX)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Push(at_ms, 0, f"{type(error).__name__}: {error}"[:ANSWER_BYTES_MAX])
+        return Push(at_ms, response.status, _COMMON_ANSWERS.get(answer) or answer.decode(errors="replace"))
