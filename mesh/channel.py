@@ -8,14 +8,12 @@ from typing import Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from google.rpc import status_pb2
 
 from mesh import telemetry
-from mesh.errors import DomainError, from_rpc_error, from_status
+from mesh.errors import from_rpc_error
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
-Response_co = TypeVar("Response_co", bound=Message, covariant=True)
 
 # Every mutating request is idempotent by its request_id, so a call that the peer did not answer may be made again.
 _SERVICE_CONFIG = json.dumps(
@@ -92,20 +90,3 @@ class Peer:
     async def close(self) -> None:
         """Close the channel; calls under way fail."""
         await self.channel.close()
-
-
-class BatchResult(Protocol[Response_co]):
-    """One item of a Batch rpc's answer: a oneof of `response` and `error`."""
-
-    @property
-    def response(self) -> Response_co: ...
-    @property
-    def error(self) -> status_pb2.Status: ...
-    def WhichOneof(self, oneof_group: str, /) -> str | None: ...  # noqa: N802  # protobuf's own name
-
-
-def unpack(results: Sequence[BatchResult[Response]]) -> list[Response | DomainError]:
-    """Read the results of a Batch rpc: the response, or the refusal, of each item in order."""
-    return [
-        from_status(result.error) if result.WhichOneof("outcome") == "error" else result.response for result in results
-    ]

@@ -9,6 +9,7 @@ await server.drain()
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -66,6 +67,14 @@ class Server:
         await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.stop(self._settings.drain_seconds)
         log.info("drained")
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain."""
+        await self.start()
+        try:
+            await stop.wait()
+        finally:
+            await self.drain()
 
     async def _report(self, status: int) -> None:
         for name in ["", *self._names]:

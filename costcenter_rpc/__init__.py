@@ -1,0 +1,1 @@
+"""The cost center: the prepaid ledger of SMS credits."""

@@ -1,0 +1,77 @@
+"""Write a migration from the difference between a service's tables.py and its migrations so far.
+
+    python tools/new_migration.py sms_rpc "keep the provider's code"
+
+Read what it wrote before you commit it: a rename looks like a drop and an add.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import tempfile
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.autogenerate import produce_migrations, render_python_code
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from mesh.database import Database
+from mesh.migrations import upgrade
+
+TEMPLATE = '''"""{message}."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = {down_revision}
+
+
+def upgrade() -> None:
+    {body}
+'''
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+async def main(service: str, message: str) -> None:
+    directory = ROOT / service / "migrations"
+    metadata = importlib.import_module(f"{service}.tables").metadata
+    versions = directory / "versions"
+    versions.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        database = Database(f"sqlite:///{scratch}/scratch.db")
+        await upgrade(database, directory)
+
+        def difference(connection: sa.Connection) -> str:
+            table = f"{service}_version"
+            context = MigrationContext.configure(connection, opts={"version_table": table})
+            operations = produce_migrations(context, metadata).upgrade_ops
+            return render_python_code(operations) if operations else "pass"
+
+        async with database.read() as connection:
+            body = await connection.run_sync(difference)
+        await database.close()
+    head = ScriptDirectory(str(directory)).get_current_head()
+    revision = f"{len(list(versions.glob('*.py'))) + 1:04d}"
+    text = TEMPLATE.format(
+        message=message.capitalize(),
+        revision=revision,
+        down_revision=f'"{head}"' if head else None,
+        body="\n    ".join(line for line in body.splitlines() if not line.lstrip().startswith("#")),
+    )
+    path = versions / f"{revision}_{message.lower().replace(' ', '_')[:40]}.py"
+    path.write_text(text)
+    print(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("service", help="folder of the service, for example sms_rpc")
+    parser.add_argument("message", help="what the migration does, in a few words")
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.service, arguments.message))
