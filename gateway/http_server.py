@@ -1,0 +1,121 @@
+"""uvicorn, with the bounds that it leaves open, and without signal handlers of its own.
+
+uvicorn's httptools protocol bounds neither the size of a request's head nor the time it may take, and after an early
+answer it reads on for as long as the caller sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import uvicorn
+from httptools import HttpParserError
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from gateway.problems import MEDIA_TYPE, TYPE_BASE, title_of
+
+HEAD_BYTES_MAX = 32 << 10
+"""Request line and headers together."""
+
+HEAD_SECONDS_MAX = 10.0
+LINGER_SECONDS_MAX = 5.0
+"""How long the rest of a body is read and dropped after its request was answered, so that the answer is not lost."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._is_in_head = False
+        self._is_in_message = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._close_after(HEAD_SECONDS_MAX)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._keep_open()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_in_head or self.transport.is_closing():
+            return
+        # The parser holds an unfinished header itself, so its bytes are counted here.
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self.send_400_response("")
+        elif self._deadline is None:
+            self._close_after(HEAD_SECONDS_MAX)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head = self._is_in_message = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            raise HttpParserError("the head is too large")
+        self._is_in_head = False
+        self._keep_open()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_in_message = False
+        self._keep_open()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_in_message:
+            self._close_after(LINGER_SECONDS_MAX)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are replaced
+        """Refuse what the parser refused, as a problem."""
+        if self._head_bytes > HEAD_BYTES_MAX:
+            answer = _problem(431, "HEAD_TOO_LARGE", f"path and headers may have {HEAD_BYTES_MAX} bytes together")
+        else:
+            answer = _problem(400, "HTTP_MALFORMED", "this is not a request of HTTP/1.1")
+        self.transport.write(answer)
+        self.transport.close()
+
+    def _close_after(self, seconds: float) -> None:
+        self._keep_open()
+        self._deadline = self.loop.call_later(seconds, self.transport.close)
+
+    def _keep_open(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def _problem(status: int, reason: str, detail: str) -> bytes:
+    document = {"type": TYPE_BASE + reason, "title": title_of(reason), "status": status, "detail": detail}
+    body = orjson.dumps({**document, "reason": reason})
+    headers = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    return STATUS_LINE[status] + headers.encode() + body
+
+
+class HttpServer(uvicorn.Server):
+    """Serves until `should_exit` is set, which the process does; requests under way finish within the drain time."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield

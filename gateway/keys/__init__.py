@@ -1,0 +1,1 @@
+"""API keys: who may call, for which brands, with which scopes."""

@@ -1,0 +1,3 @@
+from gateway.keys.cli import cli
+
+cli()

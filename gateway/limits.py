@@ -1,0 +1,80 @@
+"""What bounds the work that callers can ask for. All figures are per process."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gateway.refusals import overloaded, rate_limited
+
+
+class TokenBuckets:
+    """A token bucket for each key: `per_second` requests in the long run, `burst` of them at once.
+
+    A bucket that is not remembered is full, so the least recently used may be forgotten.
+    """
+
+    def __init__(
+        self,
+        per_second: float,
+        burst: int,
+        *,
+        buckets_max: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._buckets_max = buckets_max
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key_id: str) -> None:
+        """Take one token. Raises RATE_LIMITED with the time until there is one."""
+        now = self._clock()
+        tokens, filled_at = self._buckets.get(key_id, (float(self._burst), now))
+        tokens = min(float(self._burst), tokens + (now - filled_at) * self._per_second)
+        if tokens < 1:
+            raise rate_limited((1 - tokens) / self._per_second)
+        self._buckets[key_id] = (tokens - 1, now)
+        self._buckets.move_to_end(key_id)
+        if len(self._buckets) > self._buckets_max:
+            self._buckets.popitem(last=False)
+
+
+class Budget:
+    """An amount that all requests share: places, or bytes of bodies in memory. Nobody waits for it."""
+
+    def __init__(self, name: str, amount: int) -> None:
+        self._name = name
+        self._left = amount
+
+    @contextmanager
+    def hold(self, amount: int = 0) -> Iterator[Hold]:
+        """Hold a part of it until the end of the block. Raises OVERLOADED when not so much is left."""
+        hold = Hold(self)
+        try:
+            hold.add(amount)
+            yield hold
+        finally:
+            self._left += hold.amount
+
+    def take(self, amount: int) -> None:
+        """Take a part for good. Raises OVERLOADED."""
+        if amount > self._left:
+            raise overloaded(self._name)
+        self._left -= amount
+
+
+class Hold:
+    """What one request holds of a budget."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.amount = 0
+
+    def add(self, amount: int) -> None:
+        """Hold more. Raises OVERLOADED."""
+        self._budget.take(amount)
+        self.amount += amount

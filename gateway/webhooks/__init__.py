@@ -1,0 +1,1 @@
+"""What providers call: not transcoded, because each provider has its own form."""

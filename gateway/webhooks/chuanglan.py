@@ -1,0 +1,118 @@
+"""ChuangLan's pushes of receipts and uplinks (ChuangLan V1: GET with `receiver`, `pswd` and the figures as parameters).
+
+A push is answered at once and understood later: it goes as it came on one of several Redis lists. `000000` says taken;
+`111111` asks the provider to push again, which it does three times, a minute apart.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import orjson
+from redis.exceptions import RedisError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from gateway.bodies import read_body
+from gateway.edge import record_of
+from gateway.refusals import body_too_large, refuse, route_not_found
+from mesh import telemetry
+
+INBOX_NAME = "sms.receipts"
+"""The Redis lists that sms_rmq takes receipts and uplinks from."""
+
+PATH = "/webhooks/chuanglan/{secret}/{kind}"
+PUSH_BYTES_MAX = 16 << 10
+PARAMETERS_MAX = 64
+_BODY_SECONDS_MAX = 5.0
+_KINDS = frozenset({"receipt", "uplink"})
+
+_TAKEN = {"clcode": "000000"}
+_PUSH_AGAIN = {"clcode": "111111"}
+
+log = telemetry.logger()
+
+
+class Inbox(Protocol):
+    """Where pushes are kept until they are understood."""
+
+    async def push(self, item: bytes) -> None:
+        """Keep one push. Raises RedisError when that is not possible now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChuanglanAccess:
+    """Who may push: the secret part of the path, what the provider sends with each push, and where from."""
+
+    secret: str
+    receiver: str
+    password: str
+    networks: Sequence[IPv4Network | IPv6Network] = ()
+
+
+class ChuanglanWebhook:
+    """Takes pushes."""
+
+    def __init__(self, access: ChuanglanAccess, inbox: Inbox) -> None:
+        self._access = access
+        self._inbox = inbox
+
+    async def handle(self, request: Request) -> Response:
+        """Check who pushes, keep the push, answer. Refuses with 404 (secret), 403 (sender), 413 (size)."""
+        record_of(request.scope).route = PATH
+        kind = request.path_params["kind"]
+        if not _same(self._access.secret, request.path_params["secret"]) or kind not in _KINDS:
+            raise route_not_found()
+        self._check_address(request)
+        query = await _read_query(request)
+        self._check_sender(query)
+        item = {"kind": kind, "received_at_ms": time.time_ns() // 1_000_000, "query": _without_password(query)}
+        try:
+            await self._inbox.push(orjson.dumps(item))
+        except RedisError as error:
+            log.warning("push not kept, the provider is asked to push again", error=type(error).__name__)
+            return JSONResponse(_PUSH_AGAIN)
+        return JSONResponse(_TAKEN)
+
+    def _check_address(self, request: Request) -> None:
+        if not self._access.networks:
+            return
+        address = ip_address(request.client.host) if request.client else None
+        if address is None or not any(address in network for network in self._access.networks):
+            raise refuse("WEBHOOK_REFUSED", "this address may not push here")
+
+    def _check_sender(self, query: str) -> None:
+        try:
+            parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMETERS_MAX))
+        except ValueError:
+            raise body_too_large(PUSH_BYTES_MAX) from None
+        receiver = _same(self._access.receiver, parameters.get("receiver", ""))
+        password = _same(self._access.password, parameters.get("pswd", ""))
+        if not (receiver and password):
+            raise refuse("WEBHOOK_REFUSED", "receiver or pswd is wrong")
+
+
+async def _read_query(request: Request) -> str:
+    """The parameters as they came: of the query, and of the form when the provider posts one."""
+    body = await read_body(request.headers, request.receive, bytes_max=PUSH_BYTES_MAX, seconds_max=_BODY_SECONDS_MAX)
+    raw = b"&".join(part for part in (request.scope["query_string"], body) if part)
+    if len(raw) > PUSH_BYTES_MAX:
+        raise body_too_large(PUSH_BYTES_MAX)
+    # Percent-encoded text is ASCII; what is not is kept readable and refused where it is understood.
+    return raw.decode("utf-8", errors="replace")
+
+
+def _without_password(query: str) -> str:
+    return "&".join(part for part in query.split("&") if not part.startswith("pswd="))
+
+
+def _same(expected: str, given: str) -> bool:
+    """Whether a secret is right, in a time that tells nothing about it. One that is not configured is never right."""
+    return bool(expected) and hmac.compare_digest(expected.encode(), given.encode())

@@ -1,0 +1,68 @@
+"""The payment channel's notification: a flat JSON object, signed, for order_rpc to judge.
+
+The channel repeats it until it gets HTTP 200 with `{"code": "SUCCESS"}`. A refusal that no repeat can change answers
+4xx, one that may pass answers 503, both with `{"code": "FAIL", "reason": ...}`.
+"""
+
+from __future__ import annotations
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from brandmesh.order.v1 import order_pb2
+from gateway.bodies import read_body
+from gateway.calls import Call
+from gateway.edge import record_of
+from gateway.problems import Problem, ProblemError, from_domain_error
+from gateway.refusals import refuse
+from mesh import telemetry
+from mesh.errors import DomainError
+
+PATH = "/webhooks/payment"
+NOTIFICATION_BYTES_MAX = 8 << 10
+_BODY_SECONDS_MAX = 5.0
+
+_UNAVAILABLE = 503
+
+log = telemetry.logger()
+
+
+class PaymentWebhook:
+    """Passes notifications on."""
+
+    def __init__(self, payment_notify: Call, *, timeout_seconds: float) -> None:
+        self._payment_notify = payment_notify
+        self._timeout_seconds = timeout_seconds
+
+    async def handle(self, request: Request) -> Response:
+        """Answer the channel in its own form, whatever happens."""
+        record_of(request.scope).route = PATH
+        try:
+            body = await read_body(
+                request.headers, request.receive, bytes_max=NOTIFICATION_BYTES_MAX, seconds_max=_BODY_SECONDS_MAX
+            )
+            message = order_pb2.PaymentNotifyRequest(fields=flat_fields(body))
+            await self._payment_notify(message, self._timeout_seconds)
+        except ProblemError as error:
+            return _fail(error.problem)
+        except DomainError as error:
+            return _fail(from_domain_error(error), may_pass=error.is_retryable)
+        return JSONResponse({"code": "SUCCESS"})
+
+
+def flat_fields(body: bytes) -> dict[str, str]:
+    """Read a flat JSON object as text fields; a number is the text it is signed as. Raises JSON_MALFORMED."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parsed = None
+    if type(parsed) is not dict or not all(type(value) in {str, int} for value in parsed.values()):
+        raise refuse("JSON_MALFORMED", "send a flat JSON object of strings and whole numbers")
+    return {name: str(value) for name, value in parsed.items()}
+
+
+def _fail(problem: Problem, *, may_pass: bool = False) -> Response:
+    log.warning("payment notification refused", reason=problem.reason)
+    status = _UNAVAILABLE if may_pass else problem.status
+    return JSONResponse({"code": "FAIL", "reason": problem.reason}, status)

@@ -1,0 +1,169 @@
+"""Everything concrete: which engine, which peer, which limit. Nothing else names classes of other parts."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from mesh.inbox import Inbox
+from starlette.types import ASGIApp
+from uvicorn import Config
+
+from brandmesh.order.v1 import order_pb2
+from gateway.api import Api, ApiLimits
+from gateway.app import build_app
+from gateway.calls import Call, CoalescedCall, UnaryCall
+from gateway.contracts import route_table
+from gateway.health import Readiness, peer_check
+from gateway.http_server import BoundedHttpProtocol, HttpServer
+from gateway.keys.ring import KeyRing
+from gateway.keys.storage import migrate
+from gateway.limits import Budget, TokenBuckets
+from gateway.settings import GatewaySettings
+from gateway.transcoding.routes import Route
+from gateway.webhooks.chuanglan import INBOX_NAME, ChuanglanAccess, ChuanglanWebhook
+from gateway.webhooks.payment import PaymentWebhook
+from mesh import telemetry
+from mesh.channel import Peer
+from mesh.database import Database
+from mesh.redis_connection import connect_redis
+
+log = telemetry.logger()
+
+_PAYMENT_NOTIFY = order_pb2.DESCRIPTOR.services_by_name["OrderService"].methods_by_name["PaymentNotify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A built gateway that is not served yet."""
+
+    app: ASGIApp
+    readiness: Readiness
+
+
+async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; then say so on /readyz, take nothing new, and finish what is under way."""
+    async with build(settings) as gateway:
+        listener = _listen(settings.listen)
+        server = HttpServer(_server_config(gateway.app, settings))
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listener]))
+            stopping = group.create_task(stop.wait())
+            log.info("serving", address="{}:{}".format(*listener.getsockname()[:2]))
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            gateway.readiness.is_draining = True
+            await asyncio.sleep(settings.drain_notice_seconds)
+            server.should_exit = True
+    log.info("drained")
+
+
+@asynccontextmanager
+async def build(settings: GatewaySettings) -> AsyncIterator[Gateway]:
+    """Connect everything. Raises ContractError when an rpc asks for what the gateway does not do."""
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url, pool_size=settings.database_pool_size)
+        stack.push_async_callback(database.close)
+        if settings.migrate:
+            await migrate(database)
+        redis = connect_redis(settings.redis_url, "gateway")
+        stack.push_async_callback(redis.aclose)
+        peers = _connect_peers(settings, stack)
+        checks = {peer.name: peer_check(peer) for peer in peers.values()}
+        readiness = Readiness({**checks, "database": database.ping, "redis": redis.ping})
+        table = route_table()
+        api = Api(
+            table,
+            {route.rpc: _call(route, peers, settings, stack) for route in table.routes},
+            keys=KeyRing(database, cache_seconds=settings.key_cache_seconds),
+            buckets=TokenBuckets(settings.rate_per_second, settings.rate_burst),
+            places=Budget("the gateway", settings.requests_in_flight_max),
+            memory=Budget("the gateway's memory for bodies", settings.body_bytes_in_flight_max),
+            limits=_api_limits(settings),
+        )
+        chuanglan = ChuanglanWebhook(_access(settings), Inbox(redis, INBOX_NAME, settings.inbox_shards))
+        notify = UnaryCall(peers[_PAYMENT_NOTIFY.containing_service.file.package], _PAYMENT_NOTIFY)
+        payment = PaymentWebhook(notify, timeout_seconds=settings.request_timeout_seconds)
+        yield Gateway(build_app(api, readiness, chuanglan, payment), readiness)
+
+
+def _connect_peers(settings: GatewaySettings, stack: AsyncExitStack) -> Mapping[str, Peer]:
+    """The services by proto package."""
+    addresses = {
+        "brandmesh.sms.v1": ("sms", settings.peer_sms),
+        "brandmesh.costcenter.v1": ("costcenter", settings.peer_costcenter),
+        "brandmesh.order.v1": ("order", settings.peer_order),
+    }
+    peers = {
+        package: Peer(
+            name,
+            address,
+            timeout_seconds=settings.request_timeout_seconds,
+            message_bytes_max=settings.message_bytes_max,
+        )
+        for package, (name, address) in addresses.items()
+    }
+    for peer in peers.values():
+        stack.push_async_callback(peer.close)
+    return peers
+
+
+def _call(route: Route, peers: Mapping[str, Peer], settings: GatewaySettings, stack: AsyncExitStack) -> Call:
+    peer = peers[route.method.containing_service.file.package]
+    if route.batch is None:
+        return UnaryCall(peer, route.method)
+    call = CoalescedCall(
+        peer,
+        route.method,
+        route.batch,
+        timeout_seconds=settings.request_timeout_seconds,
+        batch_max=settings.coalesce_batch_max,
+        pending_max=settings.coalesce_pending_max,
+        in_flight_max=settings.coalesce_in_flight_max,
+    )
+    stack.push_async_callback(call.close)
+    return call
+
+
+def _api_limits(settings: GatewaySettings) -> ApiLimits:
+    return ApiLimits(
+        body_bytes_max=settings.body_bytes_max,
+        body_timeout_seconds=settings.body_timeout_seconds,
+        timeout_seconds=settings.request_timeout_seconds,
+        large_timeout_seconds=settings.large_request_timeout_seconds,
+    )
+
+
+def _access(settings: GatewaySettings) -> ChuanglanAccess:
+    return ChuanglanAccess(
+        secret=settings.chuanglan_webhook_secret.get_secret_value(),
+        receiver=settings.chuanglan_webhook_receiver,
+        password=settings.chuanglan_webhook_password.get_secret_value(),
+        networks=settings.chuanglan_webhook_networks,
+    )
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=1024)
+
+
+def _server_config(app: ASGIApp, settings: GatewaySettings) -> Config:
+    return Config(
+        app,
+        http=BoundedHttpProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+    )
