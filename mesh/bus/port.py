@@ -16,6 +16,9 @@ VISIBILITY_SECONDS_MIN = 10
 DEAD_SUFFIX = ".dead"
 """Dead letters of queue `q` are the messages of queue `q.dead`."""
 
+DEAD_REASON_HEADER = "dead-reason"
+"""Header of a dead letter that says why it is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -29,7 +32,9 @@ class Message:
 class Delivery:
     """What a consumer gets: a message, and the receipt handle to settle it with.
 
-    `attempt` is 1 the first time, and grows with each nack and each time that a consumer died holding the message.
+    `attempt` is 1 the first time, and grows with each nack and each time that a consumer died holding the message; of a
+    listed dead letter it is the attempt that failed last. `published_at_ms` is when the message was published, or was
+    first to be delivered if it was published with a delay.
     """
 
     queue: str
@@ -43,7 +48,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How full a queue is. `oldest_age_seconds` is the age of the oldest message that is not settled; 0 if none."""
+    """How full a queue is. `oldest_age_seconds` is the age of the oldest message that is not settled; 0 if none.
+
+    An age counts from `Delivery.published_at_ms`, so a message that waits for its delay has none yet.
+    """
 
     ready: int
     in_flight: int
@@ -66,7 +74,8 @@ class Bus(Protocol):
     async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
         """Wait until a queue with one of these prefixes may have work, and name all such queues.
 
-        Dead-letter queues are never named. Costs the same with ten and with ten thousand idle queues. Empty on time-out.
+        Dead-letter queues are never named, and of very many queues a thousand at a time. Costs the same with ten and
+        with ten thousand idle queues. Empty on time-out.
         """
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
@@ -86,7 +95,7 @@ class Bus(Protocol):
         """Hide messages that are still being worked on for another `visibility_seconds` from now."""
 
     async def dead(self, delivery: Delivery, reason: str) -> None:
-        """Move a message to the queue's dead letters, with `reason` in its headers."""
+        """Move a message to the queue's dead letters, with `reason` in its header `DEAD_REASON_HEADER`."""
 
     async def requeue_dead(self, queue: str, max_messages: int) -> int:
         """Move up to `max_messages` dead letters of `queue` back to it as first attempts; answer how many."""
