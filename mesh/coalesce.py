@@ -79,6 +79,7 @@ class Coalescer(Generic[Item, Result]):
         self._queues: OrderedDict[Hashable, deque[_Pending[Item, Result]]] = OrderedDict()
         self._pending_count = 0
         self._runners: set[asyncio.Task[None]] = set()
+        self._running_count = 0
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -120,20 +121,28 @@ class Coalescer(Generic[Item, Result]):
         return group.results  # type: ignore[return-value]  # every place is filled once the future is done
 
     def _start_runner(self) -> None:
-        if len(self._runners) < self._in_flight_max:
+        if self._running_count < self._in_flight_max:
+            self._running_count += 1
             runner = asyncio.create_task(self._run(), name=f"coalesce {self._name}")
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
 
     async def _run(self) -> None:
-        while self._pending_count:
-            batch = self._next_batch()
-            try:
-                results = await self._do([pending.item for pending in batch])
-            except BaseException as error:
-                self._settle(batch, [error] * len(batch))
-                raise
-            self._settle(batch, results)
+        try:
+            while self._pending_count:
+                await self._run_batch(self._next_batch())
+        finally:
+            # Counted here and not by the task's end, which the loop notices later: an item that comes in between
+            # must find that nobody runs.
+            self._running_count -= 1
+
+    async def _run_batch(self, batch: list[_Pending[Item, Result]]) -> None:
+        try:
+            results = await self._do([pending.item for pending in batch])
+        except BaseException as error:
+            self._settle(batch, [error] * len(batch))
+            raise
+        self._settle(batch, results)
 
     def _next_batch(self) -> list[_Pending[Item, Result]]:
         batch: list[_Pending[Item, Result]] = []
