@@ -63,6 +63,7 @@ class Pusher:
                 allow_redirects=False,
             ) as response:
                 answer = await response.content.read(ANSWER_BYTES_MAX)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        # ValueError: a host name that can be parsed and not be looked up.
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return Push(at_ms, 0, f"{type(error).__name__}: {error}"[:ANSWER_BYTES_MAX])
         return Push(at_ms, response.status, _COMMON_ANSWERS.get(answer) or answer.decode(errors="replace"))

@@ -3,6 +3,8 @@
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sandbox.targets import PushUrl
+
 _DEMO_PASSWORD = SecretStr("sandbox-password")
 
 
@@ -48,8 +50,8 @@ class Settings(BaseSettings):
     )
     chuanglan_receiver: str = Field("sandbox-receiver", description="`receiver` of every push.")
     chuanglan_pswd: SecretStr = Field(SecretStr("sandbox-pswd"), description="`pswd` of every push.")
-    chuanglan_receipt_url: str = Field("", description="Where receipts are pushed; empty leaves them to be pulled.")
-    chuanglan_uplink_url: str = Field("", description="Where uplinks are pushed; empty leaves them to be pulled.")
+    chuanglan_receipt_url: PushUrl = Field("", description="Where receipts are pushed; empty leaves them to be pulled.")
+    chuanglan_uplink_url: PushUrl = Field("", description="Where uplinks are pushed; empty leaves them to be pulled.")
     chuanglan_receipt_delay_seconds: float = Field(0.2, ge=0, description="From acceptance to the receipt.")
     chuanglan_push_retry_seconds: float = Field(60.0, gt=0, description="Time between attempts to push one notice.")
     chuanglan_push_attempts: int = Field(3, gt=0, description="Attempts to push one notice, the first included.")
@@ -62,9 +64,9 @@ class Settings(BaseSettings):
 
     payment_merchant_id: str = Field("190000001", min_length=1, description="The only merchant.")
     payment_secret: SecretStr = Field(SecretStr("sandbox-payment-secret"), description="HMAC key of the merchant.")
-    payment_notify_url: str = Field("", description="Notified when a payment names no notifyUrl of its own.")
+    payment_notify_url: PushUrl = Field("", description="Notified when a payment names no notifyUrl of its own.")
     payment_notify_attempts: int = Field(8, gt=0, description="Attempts to notify, the first included.")
     payment_notify_backoff_seconds: float = Field(1.0, gt=0, description="First wait after a failure; then doubled.")
     payment_notify_backoff_seconds_max: float = Field(60.0, gt=0, description="Longest wait between attempts.")
     payment_clock_skew_seconds_max: int = Field(300, gt=0, description="Older or newer requests are refused.")
-    payments_kept_max: int = Field(50_000, gt=0, description="Payments kept; the oldest are forgotten.")
+    payments_kept_max: int = Field(20_000, gt=0, description="Payments kept; the oldest are forgotten.")

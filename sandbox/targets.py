@@ -1,26 +1,39 @@
 """The addresses the sandbox pushes to, which may become known only after it has started."""
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from yarl import URL
 
 from sandbox.json_http import BadRequestError, JsonObject, explain
 
 
+def _require_empty_or_http(text: str) -> str:
+    if text and not _is_http_url(text):
+        raise ValueError("must be empty or an absolute http(s) URL")
+    return text
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = URL(text)
+    except ValueError:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.host)
+
+
+PushUrl = Annotated[str, AfterValidator(_require_empty_or_http)]
+"""An absolute http(s) URL, or "" where nothing is pushed."""
+
+
 class Targets(BaseModel):
-    """Push addresses; an empty one means that nothing is pushed there."""
+    """Where pushes go at present."""
 
     model_config = ConfigDict(extra="forbid")
 
-    chuanglan_receipt_url: str = ""
-    chuanglan_uplink_url: str = ""
-    payment_notify_url: str = ""
-
-    @field_validator("*")
-    @classmethod
-    def _is_empty_or_http(cls, value: str) -> str:
-        if value and not is_http_url(value):
-            raise ValueError("must be empty or an absolute http(s) URL")
-        return value
+    chuanglan_receipt_url: PushUrl = ""
+    chuanglan_uplink_url: PushUrl = ""
+    payment_notify_url: PushUrl = ""
 
     def update(self, body: JsonObject) -> None:
         """Change the addresses named in the body and leave the others.
@@ -33,13 +46,6 @@ class Targets(BaseModel):
             changed = Targets.model_validate(self.model_dump() | body)
         except ValidationError as error:
             raise BadRequestError(explain(error)) from error
-        self.__dict__.update(changed.__dict__)
-
-
-def is_http_url(text: str) -> bool:
-    """Whether the text is an absolute URL of http or https."""
-    try:
-        url = URL(text)
-    except ValueError:
-        return False
-    return url.scheme in {"http", "https"} and bool(url.host)
+        self.chuanglan_receipt_url = changed.chuanglan_receipt_url
+        self.chuanglan_uplink_url = changed.chuanglan_uplink_url
+        self.payment_notify_url = changed.payment_notify_url

@@ -1,7 +1,7 @@
 """The last accepted messages with their whole history, and how to find them."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -76,55 +76,78 @@ class Journal:
     def __init__(self, capacity: int) -> None:
         """Bound the messages kept."""
         self._capacity = capacity
-        self._messages: deque[Message] = deque()
-        self._by_phone: dict[str, list[Message]] = {}
-        self._by_msgid: dict[str, list[Message]] = {}
-        self._by_uid: dict[str, list[Message]] = {}
-        self.accepted = 0
+        self._ring: list[Message] = []
+        self._by_phone = _Index(capacity)
+        self._by_msgid = _Index(capacity)
+        self._by_uid = _Index(capacity)
+        self._accepted = 0
 
     def add(self, submission: Submission, phone: str, content: str, segments: int) -> Message:
         """Keep a message, and forget the oldest when there are too many."""
-        if len(self._messages) >= self._capacity:
-            self._forget(self._messages.popleft())
-        self.accepted += 1
-        message = Message(self.accepted, submission, phone, content, segments)
-        self._messages.append(message)
-        self._by_phone.setdefault(phone, []).append(message)
-        self._by_msgid.setdefault(submission.msgid, []).append(message)
-        if submission.uid:
-            self._by_uid.setdefault(submission.uid, []).append(message)
+        self._accepted += 1
+        message = Message(self._accepted, submission, phone, content, segments)
+        if len(self._ring) < self._capacity:
+            self._ring.append(message)
+        else:
+            slot = (message.sequence - 1) % self._capacity
+            self._forget(self._ring[slot])
+            self._ring[slot] = message
+        self._by_phone.add(phone, message.sequence)
+        self._by_msgid.add(submission.msgid, message.sequence)
+        self._by_uid.add(submission.uid, message.sequence)
         return message
 
     def find(self, wanted: Filter, limit: int) -> list[Message]:
         """Return at most `limit` matching messages, newest first."""
-        return list(islice(filter(wanted.matches, self._candidates(wanted)), limit))
+        candidates = map(self._at, self._sequences(wanted))
+        return list(islice(filter(wanted.matches, candidates), limit))
 
-    def _candidates(self, wanted: Filter) -> Iterator[Message]:
-        indexed = (
-            (wanted.msgid, self._by_msgid),
-            (wanted.uid, self._by_uid),
-            (wanted.phone, self._by_phone),
-        )
-        for key, index in indexed:
+    def _sequences(self, wanted: Filter) -> Iterator[int]:
+        """Go through the sequences kept, newest first, by the index that promises the fewest."""
+        oldest = self._accepted - len(self._ring) + 1
+        newest = min(self._accepted, wanted.before - 1) if wanted.before else self._accepted
+        for key, index in ((wanted.msgid, self._by_msgid), (wanted.uid, self._by_uid), (wanted.phone, self._by_phone)):
             if key:
-                return _older_than(wanted.before, reversed(index.get(key, [])))
-        newer = self.accepted - wanted.before + 1 if wanted.before else 0
-        return islice(reversed(self._messages), max(0, newer), None)
+                return (sequence for sequence in index.find(key, oldest) if sequence <= newest)
+        return iter(range(newest, oldest - 1, -1))
+
+    def _at(self, sequence: int) -> Message:
+        return self._ring[(sequence - 1) % self._capacity]
 
     def _forget(self, message: Message) -> None:
-        _drop_oldest(self._by_phone, message.phone)
-        _drop_oldest(self._by_msgid, message.submission.msgid)
-        if message.submission.uid:
-            _drop_oldest(self._by_uid, message.submission.uid)
+        self._by_phone.forget(message.phone, message.sequence)
+        self._by_msgid.forget(message.submission.msgid, message.sequence)
+        self._by_uid.forget(message.submission.uid, message.sequence)
 
 
-def _older_than(before: int, messages: Iterable[Message]) -> Iterator[Message]:
-    return (message for message in messages if not before or message.sequence < before)
+class _Index:
+    """The sequences of each key: the newest in a dictionary, each linked to the one before it.
 
+    Plain integers, because a list for each key would cost more memory than the messages.
+    """
 
-def _drop_oldest(index: dict[str, list[Message]], key: str) -> None:
-    """Drop the first message of a key: messages are forgotten in the order in which they came."""
-    messages = index[key]
-    del messages[0]
-    if not messages:
-        del index[key]
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._newest: dict[str, int] = {}
+        self._previous = array("q")
+
+    def add(self, key: str, sequence: int) -> None:
+        """Add a sequence, greater than all before."""
+        previous = self._newest.get(key, 0)
+        if len(self._previous) < self._capacity:
+            self._previous.append(previous)
+        else:
+            self._previous[(sequence - 1) % self._capacity] = previous
+        self._newest[key] = sequence
+
+    def find(self, key: str, oldest: int) -> Iterator[int]:
+        """Go through the sequences of a key, newest first, down to the oldest one kept."""
+        sequence = self._newest.get(key, 0)
+        while sequence >= oldest:
+            yield sequence
+            sequence = self._previous[(sequence - 1) % self._capacity]
+
+    def forget(self, key: str, sequence: int) -> None:
+        """Forget the oldest sequence kept; a newer one of its key may still link to it, which `find` heeds."""
+        if self._newest[key] == sequence:
+            del self._newest[key]

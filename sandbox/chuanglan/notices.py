@@ -33,7 +33,7 @@ class Notice(Protocol):
 
     account: str
     state: NoticeState
-    pushes: list[Push]
+    pushes: tuple[Push, ...]
 
     def push_query(self, at_ms: int) -> dict[str, str]:
         """Return the parameters of a push at this time, without receiver and pswd."""
@@ -118,7 +118,7 @@ class NoticeDesk(Generic[NoticeT]):
             return True
         query = urlencode(notice.push_query(now_ms()))
         push = await self._pusher.get(f"{target}{'&' if '?' in target else '?'}{self._credentials}&{query}")
-        notice.pushes.append(push)
+        notice.pushes += (push,)
         self._counts.pushes += 1
         acknowledged = is_acknowledged(push)
         if acknowledged and notice.state is NoticeState.PENDING:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from sandbox.chuanglan.clock import parse_send_time
 from sandbox.chuanglan.codes import Code, RefusalError
@@ -31,7 +32,7 @@ class Parameters:
         self._fields = fields
 
     @classmethod
-    def decode(cls, body: bytes) -> "Parameters":
+    def decode(cls, body: bytes) -> Self:
         """Read a body; refused with 129 when it is no JSON object."""
         try:
             fields: object = json.loads(body)

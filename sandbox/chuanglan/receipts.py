@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sandbox.chuanglan.clock import short_minutes, short_seconds
 from sandbox.chuanglan.faults import (
@@ -34,7 +34,7 @@ class Receipt:
     length: int
     reported_at_ms: int
     state: NoticeState = NoticeState.PENDING
-    pushes: list[Push] = field(default_factory=list)
+    pushes: tuple[Push, ...] = ()
 
     def push_query(self, at_ms: int) -> dict[str, str]:
         """Return the parameters of ChuangLan V1's receipt push; `uid` is absent when none was sent."""

@@ -1,6 +1,6 @@
 """Uplinks (MO): what a handset answers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sandbox.chuanglan.clock import short_minutes, short_seconds
 from sandbox.chuanglan.notices import NoticeState
@@ -18,7 +18,7 @@ class Uplink:
     received_at_ms: int
     emshead: str = ""
     state: NoticeState = NoticeState.PENDING
-    pushes: list[Push] = field(default_factory=list)
+    pushes: tuple[Push, ...] = ()
 
     def push_query(self, at_ms: int) -> dict[str, str]:
         """Return the parameters of ChuangLan V1's uplink push."""

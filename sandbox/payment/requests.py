@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
 from sandbox.clock import now_ms
@@ -10,7 +10,7 @@ from sandbox.json_http import BadRequestError, explain, parse_json_object
 from sandbox.payment.errors import PaymentError
 from sandbox.payment.signature import is_signed
 from sandbox.settings import Settings
-from sandbox.targets import is_http_url
+from sandbox.targets import PushUrl
 
 OutTradeNo = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -33,14 +33,7 @@ class CreateRequest(SignedRequest):
     amount: StrictInt = Field(gt=0, le=10_000_000_000)
     currency: Literal["CNY"]
     subject: str = Field(min_length=1, max_length=127)
-    notify_url: str = Field("", max_length=512)
-
-    @field_validator("notify_url")
-    @classmethod
-    def _is_empty_or_http(cls, value: str) -> str:
-        if value and not is_http_url(value):
-            raise ValueError("must be empty or an absolute http(s) URL")
-        return value
+    notify_url: PushUrl = Field("", max_length=512)
 
 
 RequestT = TypeVar("RequestT", bound=SignedRequest)

@@ -16,11 +16,13 @@ from sandbox.settings import ChuangLanAccount, Settings
 Json = dict[str, object]
 
 ACCOUNT = "N1000001"
+OTHER_ACCOUNT = "M1000001"
 PASSWORD = "sandbox-password"
 MERCHANT = "190000001"
 PAYMENT_SECRET = "sandbox-payment-secret"
 PHONE = "13800000001"
-TEXT = "【海蓝汤泉】您的验证码是482913"
+SIGNATURE = "【海蓝汤泉】"
+TEXT = SIGNATURE + "您的验证码是482913"
 ACKNOWLEDGED = '{"clcode":"000000"}'
 RESEND = '{"clcode":"111111"}'
 DEADLINE_SECONDS = 10.0

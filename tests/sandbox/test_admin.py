@@ -5,6 +5,7 @@ import pytest
 
 from tests.sandbox.harness import (
     PHONE,
+    SIGNATURE,
     Customer,
     Sandbox,
     eventually,
@@ -49,7 +50,7 @@ async def test_an_unknown_target_is_refused_by_name(sandbox: Sandbox) -> None:
 
 
 async def test_statistics_count_calls_messages_and_receipts(sandbox: Sandbox) -> None:
-    await sandbox.send(phone=f"{PHONE},13800000002", msg="【海蓝汤泉】" + "x" * 70)
+    await sandbox.send(phone=f"{PHONE},13800000002", msg=SIGNATURE + "x" * 70)
     await sandbox.send(phone="1")
     await sandbox.pull("report")
     await eventually(sandbox.settled, "the receipts are acknowledged")

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.sandbox.harness import Json, section
+from tests.sandbox.harness import Json, Sandbox, section
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,13 +68,29 @@ async def test_the_process_prints_its_address_serves_and_stops_at_a_signal(numbe
             await process.wait()
 
 
-async def test_environment_variables_are_read_and_a_wrong_setting_is_refused_by_name() -> None:
-    process = await start(BRANDMESH_SANDBOX_PORT="70000")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("port", "70000"), ("chuanglan_receipt_url", "/hook"), ("chuanglan_accounts", "{"), ("chuanglan_accounts", "[]")],
+)
+async def test_a_wrong_setting_is_refused_by_name_without_a_stack_trace(name: str, value: str) -> None:
+    process = await start(**{f"BRANDMESH_SANDBOX_{name.upper()}": value})
 
     status, errors = await finish(process)
 
-    assert status != 0
-    assert "port" in errors
+    assert status == 1
+    assert errors.startswith("sandbox: ")
+    assert name in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_port_in_use_is_told_without_a_stack_trace(sandbox: Sandbox) -> None:
+    port = sandbox.url.rpartition(":")[2]
+
+    status, errors = await finish(await start("--port", port))
+
+    assert status == 1
+    assert errors.startswith(f"sandbox: cannot listen on 127.0.0.1 port {port}: ")
+    assert "Traceback" not in errors
 
 
 async def test_an_unknown_flag_is_refused() -> None:

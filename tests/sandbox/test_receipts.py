@@ -5,8 +5,10 @@ import pytest
 
 from tests.sandbox.harness import (
     ACKNOWLEDGED,
+    OTHER_ACCOUNT,
     PHONE,
     RESEND,
+    SIGNATURE,
     Customer,
     Sandbox,
     credentials,
@@ -16,8 +18,6 @@ from tests.sandbox.harness import (
     running_sandbox,
     section,
 )
-
-SIGNATURE = "【海蓝汤泉】"
 
 
 async def test_a_receipt_is_pushed_with_every_documented_parameter(sandbox: Sandbox, customer: Customer) -> None:
@@ -114,6 +114,17 @@ async def test_a_customer_who_cannot_be_reached_gets_three_attempts(customer: Cu
         await eventually(lambda: len(customer.received) == 1, "the receipt at the new address")
 
 
+async def test_an_address_that_cannot_be_looked_up_fails_the_attempt_and_nothing_else(sandbox: Sandbox) -> None:
+    for host in ("x" * 70, "does-not-exist.invalid"):
+        await sandbox.post("/admin/targets", {"chuanglan_receipt_url": f"http://{host}/receipt"})
+        await sandbox.send(uid=host)
+
+        await eventually(sandbox.settled, "the attempts are used up")
+        [message] = await sandbox.messages(uid=host)
+        pushes = rows(section(message["receipt"])["pushes"])
+        assert [each["http_status"] for each in pushes] == [0, 0, 0]
+
+
 async def test_an_answer_that_never_comes_counts_as_a_failed_attempt(customer: Customer) -> None:
     async with running_sandbox(quick_settings(push_timeout_seconds=0.1)) as sandbox:
         await sandbox.push_to(customer)
@@ -131,7 +142,7 @@ async def test_without_an_address_receipts_wait_to_be_pulled_by_their_account() 
         await sandbox.send(phone=",".join(f"139{each:08}" for each in range(130)))
         await eventually(sandbox.settled, "the receipts wait to be pulled")
 
-        assert await sandbox.pull("report", account="M1000001") == []
+        assert await sandbox.pull("report", account=OTHER_ACCOUNT) == []
         assert len(await sandbox.pull("report")) == 20
         assert len(await sandbox.pull("report", count=5)) == 5
         assert len(await sandbox.pull("report", count="500")) == 100
@@ -212,6 +223,7 @@ async def test_an_uplink_in_parts_can_be_put_together_again(sandbox: Sandbox, cu
     heads = [each.query["emshead"].split(",") for each in customer.received]
     assert len({head[0] for head in heads}) == 1
     assert {head[1] for head in heads} == {"3"}
+    assert sorted(head[2] for head in heads) == ["1", "2", "3"]
     assert {each.query["isems"] for each in customer.received} == {"1"}
     parts = sorted(customer.received, key=lambda each: int(each.query["emshead"].split(",")[2]))
     assert "".join(each.query["msg"] for each in parts) == text

@@ -5,8 +5,10 @@ import pytest
 
 from tests.sandbox.harness import (
     ACCOUNT,
+    OTHER_ACCOUNT,
     PASSWORD,
     PHONE,
+    SIGNATURE,
     TEXT,
     Customer,
     Sandbox,
@@ -18,8 +20,6 @@ from tests.sandbox.harness import (
     running_sandbox,
     section,
 )
-
-SIGNATURE = "【海蓝汤泉】"
 
 
 @pytest.mark.parametrize("path", ["/msg/send/json", "/msg/v1/send/json"])
@@ -59,6 +59,7 @@ async def test_msgids_are_unique_and_some_begin_with_zero(sandbox: Sandbox) -> N
         ("116", {"msg": "in the 【middle】 it does not count"}),
         ("127", {"sendtime": "2026-01-01 10:00"}),
         ("127", {"sendtime": "202613010000"}),
+        ("127", {"sendtime": "000001010000"}),
         ("128", {"msg": f"{SIGNATURE}half a pair: \ud800"}),
         ("128", {"uid": "\udfff"}),
         ("130", {"msg": ""}),
@@ -127,8 +128,8 @@ async def test_balance_is_a_string_and_its_code_a_number(sandbox: Sandbox) -> No
 
 
 async def test_accounts_of_verification_and_marketing_are_there_by_default(sandbox: Sandbox) -> None:
-    assert (await sandbox.send(account="M1000001", password=PASSWORD))["code"] == "0"
-    [message] = await sandbox.messages(account="M1000001")
+    assert (await sandbox.send(account=OTHER_ACCOUNT, password=PASSWORD))["code"] == "0"
+    [message] = await sandbox.messages(account=OTHER_ACCOUNT)
     assert message["phone"] == PHONE
 
 
@@ -185,10 +186,10 @@ async def test_a_sendtime_in_the_past_means_now_and_one_in_the_future_holds_the_
     later = datetime.now(beijing) + timedelta(hours=1)
 
     future = await sandbox.send(sendtime=f"{later:%Y%m%d%H%M}")
-    past = await sandbox.send(sendtime="202001010000")
+    past = [await sandbox.send(sendtime=each) for each in ("202001010000", "000101010000")]
 
-    await eventually(lambda: len(customer.received) == 1, "the receipt of the past one")
-    assert customer.received[0].query["msgid"] == past["msgId"]
+    await eventually(lambda: len(customer.received) == 2, "the receipts of the past ones")
+    assert {each.query["msgid"] for each in customer.received} == {each["msgId"] for each in past}
     [message] = await sandbox.messages(msgid=str(future["msgId"]))
     assert section(message["receipt"])["state"] == "pending"
 
