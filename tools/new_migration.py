@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import importlib
 import tempfile
+import textwrap
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -31,7 +32,7 @@ down_revision = {down_revision}
 
 
 def upgrade() -> None:
-    {body}
+{body}
 '''
 
 
@@ -58,11 +59,12 @@ async def main(service: str, message: str) -> None:
         await database.close()
     head = ScriptDirectory(str(directory)).get_current_head()
     revision = f"{len(list(versions.glob('*.py'))) + 1:04d}"
+    lines = [line for line in body.splitlines() if not line.lstrip().startswith("#")]
     text = TEMPLATE.format(
         message=message.capitalize(),
         revision=revision,
         down_revision=f'"{head}"' if head else None,
-        body="\n    ".join(line for line in body.splitlines() if not line.lstrip().startswith("#")),
+        body=textwrap.indent(textwrap.dedent("\n".join(lines)), "    "),
     )
     path = versions / f"{revision}_{message.lower().replace(' ', '_')[:40]}.py"
     path.write_text(text)

@@ -4,8 +4,8 @@ isort:skip_file
 The prepaid ledger of SMS credits: packages are granted as lots, a send freezes credits, paying captures them, a
 failure refunds them. One credit pays one SMS segment. All amounts are whole credits.
 
-Every mutating request carries a request_id that is unique within its brand. The same id with the same body gets the
-first answer again, a refusal too; with another body it is refused as KEY_REUSED.
+Every mutating request carries a request_id that is unique within its brand and rpc. The same id with the same body
+gets the first answer again, a refusal too; with another body it is refused as KEY_REUSED.
 """
 
 from brandmesh.costcenter.v1 import costcenter_pb2 as _costcenter_pb2

@@ -177,6 +177,8 @@ class _DispatchOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dispa
     """Not paid and not sent because the cost center refused to charge."""
     DISPATCH_OUTCOME_STALE: _DispatchOutcome.ValueType  # 6
     """Not paid and not sent because it is older than its type is of use: release."""
+    DISPATCH_OUTCOME_LOST: _DispatchOutcome.ValueType  # 7
+    """Its outcome was unknown and no receipt came in time: refund the messages that are named, one by one."""
 
 class DispatchOutcome(_DispatchOutcome, metaclass=_DispatchOutcomeEnumTypeWrapper):
     """DispatchOutcome is what became of a dispatch."""
@@ -195,6 +197,8 @@ DISPATCH_OUTCOME_UNPAID: DispatchOutcome.ValueType  # 5
 """Not paid and not sent because the cost center refused to charge."""
 DISPATCH_OUTCOME_STALE: DispatchOutcome.ValueType  # 6
 """Not paid and not sent because it is older than its type is of use: release."""
+DISPATCH_OUTCOME_LOST: DispatchOutcome.ValueType  # 7
+"""Its outcome was unknown and no receipt came in time: refund the messages that are named, one by one."""
 Global___DispatchOutcome: _TypeAlias = DispatchOutcome  # noqa: Y015
 
 class _ReceiptVerdict:
@@ -1228,7 +1232,7 @@ class Dispatch(_message.Message):
     attempt: _builtins.int
     """How often it was put back to be tried again."""
     payment_id: _builtins.str
-    """Stage REPORT: the payment."""
+    """The payment, once there is one: always in stage REPORT, and in stage SEND when it is tried again."""
     outcome: Global___DispatchOutcome.ValueType
     """Stage REPORT: the outcome to report."""
     @_builtins.property
