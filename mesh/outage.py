@@ -1,0 +1,35 @@
+"""Waiting out something that is away: with growing pauses, and one log line when it goes and one when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mesh import telemetry
+from mesh.retry import full_jitter_seconds
+from mesh.waiting import set_within
+
+PAUSE_SECONDS_FIRST = 0.2
+PAUSE_SECONDS_MAX = 5.0
+
+log = telemetry.logger(part="outage")
+
+
+class Outage:
+    """What one caller of a dependency knows of its absence."""
+
+    def __init__(self, dependency: str) -> None:
+        self._dependency = dependency
+        self._failures = 0
+
+    async def pause(self, error: Exception, stop: asyncio.Event) -> None:
+        """Note a failure, and wait: longer the more there were, five seconds at most, and not once `stop` is set."""
+        self._failures += 1
+        if self._failures == 1:
+            log.warning("away", dependency=self._dependency, error=str(error))
+        await set_within(stop, full_jitter_seconds(self._failures, PAUSE_SECONDS_FIRST, 2.0, PAUSE_SECONDS_MAX))
+
+    def end(self) -> None:
+        """Note that the dependency answered."""
+        if self._failures:
+            log.warning("back", dependency=self._dependency, failures=self._failures)
+            self._failures = 0

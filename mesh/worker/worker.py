@@ -1,0 +1,138 @@
+"""Working many queues at once, so that none waits for another.
+
+A queue that has work gets a lane: a task that receives a batch, handles it, settles it, and goes on until the queue is
+empty. A full batch says that there may be more, and opens a further lane beside it, up to the route's concurrency. A
+queue without work has no lane and costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mesh import telemetry
+from mesh.bus.port import Bus, BusUnavailableError
+from mesh.outage import Outage
+from mesh.worker.batch import work
+from mesh.worker.route import Route
+
+HANDLERS_MAX = 64
+WAIT_SECONDS = 5.0
+
+_LOOK_PAUSE_SECONDS_FIRST = 0.01
+_LOOK_PAUSE_SECONDS_MAX = 0.1
+
+log = telemetry.logger(part="worker")
+
+
+@dataclass(slots=True)
+class _Queue:
+    """A queue with lanes. `is_receiving` tells that one of them is about to find out whether there is more."""
+
+    route: Route
+    lanes: int = 0
+    is_receiving: bool = False
+
+
+class Worker:
+    """Works the queues of `routes`, the first that takes a queue counting.
+
+    At most `handlers_max` handlers run at once; lanes take turns for them, first come, first served, and hold no
+    message while they wait.
+    """
+
+    def __init__(self, bus: Bus, routes: Sequence[Route], *, handlers_max: int = HANDLERS_MAX) -> None:
+        self._bus = bus
+        self._routes = tuple(routes)
+        self._prefixes = frozenset(route.prefix for route in routes)
+        self._turns = asyncio.Semaphore(handlers_max)
+        self._queues: dict[str, _Queue] = {}
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._waiting_outage = Outage("bus (waiting)")
+        self._working_outage = Outage("bus (working)")
+
+    async def run(self, stop: asyncio.Event, drain_seconds: float) -> None:
+        """Work until `stop` is set; then receive no more, and give the handlers `drain_seconds` to finish.
+
+        Those that take longer are cancelled, and their messages come back when their visibility has passed.
+        """
+        async with asyncio.TaskGroup() as group:
+            dispatching = group.create_task(self._dispatch(group, stop), name="dispatch")
+            await stop.wait()
+            dispatching.cancel()
+            await self._drain(drain_seconds)
+
+    async def _dispatch(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        """Open lanes for the queues that have work."""
+        pause = _LOOK_PAUSE_SECONDS_FIRST
+        while True:
+            try:
+                ready = await self._bus.wait_ready(self._prefixes, WAIT_SECONDS)
+            except BusUnavailableError as error:
+                await self._waiting_outage.pause(error, stop)
+                continue
+            self._waiting_outage.end()
+            opened = [queue for queue in ready if self._open_lane(group, queue, stop)]
+            if ready and not opened:
+                # All of them are being worked on: the bus would name them again at once.
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LOOK_PAUSE_SECONDS_MAX)
+            else:
+                pause = _LOOK_PAUSE_SECONDS_FIRST
+
+    def _open_lane(self, group: asyncio.TaskGroup, name: str, stop: asyncio.Event) -> bool:
+        """Open a lane unless the queue has its full number, or one that will see the work anyway."""
+        queue = self._queues.get(name)
+        if queue is None:
+            route = next((route for route in self._routes if route.takes(name)), None)
+            if route is None:
+                return False
+            queue = self._queues[name] = _Queue(route)
+        if queue.is_receiving or queue.lanes >= queue.route.concurrency or stop.is_set():
+            return False
+        queue.lanes += 1
+        queue.is_receiving = True
+        lane = group.create_task(self._lane(group, name, queue, stop), name=f"lane {name}")
+        self._lanes.add(lane)
+        lane.add_done_callback(self._lanes.discard)
+        return True
+
+    async def _lane(self, group: asyncio.TaskGroup, name: str, queue: _Queue, stop: asyncio.Event) -> None:
+        try:
+            while await self._turn(group, name, queue, stop):
+                queue.is_receiving = True
+        except BusUnavailableError as error:
+            await self._working_outage.pause(error, stop)
+        except Exception as error:
+            log.exception("queue failed", queue=name)
+            await self._working_outage.pause(error, stop)
+        finally:
+            queue.lanes -= 1
+            queue.is_receiving = False
+            if queue.lanes == 0:
+                del self._queues[name]
+
+    async def _turn(self, group: asyncio.TaskGroup, name: str, queue: _Queue, stop: asyncio.Event) -> bool:
+        """Work one batch; answer whether there was one."""
+        route = queue.route
+        async with self._turns:
+            if stop.is_set():
+                return False
+            deliveries = await self._bus.receive(name, route.batch_max, route.visibility_seconds)
+            self._working_outage.end()
+            queue.is_receiving = False
+            if len(deliveries) == route.batch_max:
+                self._open_lane(group, name, stop)
+            if deliveries:
+                await work(self._bus, route, name, deliveries)
+        return bool(deliveries)
+
+    async def _drain(self, drain_seconds: float) -> None:
+        if not self._lanes:
+            return
+        _, late = await asyncio.wait(set(self._lanes), timeout=drain_seconds)
+        if late:
+            log.warning("handlers cancelled at shutdown", lanes=len(late), drain_seconds=drain_seconds)
+        for lane in late:
+            lane.cancel()
