@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway import problems
@@ -29,14 +29,13 @@ _CLIENT_CLOSED_REQUEST = 499
 def build_app(
     api: Api, readiness: Readiness, chuanglan_webhook: ChuanglanWebhook, payment_webhook: PaymentWebhook
 ) -> ASGIApp:
-    """Build the application. Paths that nothing here names go to the transcoded operations."""
+    """Build the application. Paths that none of these routes names go to the transcoded operations."""
     routes = [
         Route("/healthz", readiness.healthz),
         Route("/readyz", readiness.readyz),
         Route(chuanglan.PATH, chuanglan_webhook.handle, methods=["GET", "POST"]),
         Route(payment.PATH, payment_webhook.handle, methods=["POST"]),
         *documentation_routes(),
-        Mount("", app=api),
     ]
     handlers = {
         ProblemError: _answer_problem,
@@ -47,6 +46,7 @@ def build_app(
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
+    app.router.default = api
     return Edge(app)
 
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mesh import telemetry
@@ -21,6 +21,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 log = telemetry.logger()
 
+_in_flight = Gauge("http_server_in_flight", "Requests under way")
 _handled = Counter("http_server_handled_total", "Requests finished", ["method", "route", "status"])
 _seconds = Histogram(
     "http_server_handling_seconds",
@@ -63,6 +64,7 @@ class Edge:
         record = RequestRecord(_request_id(headers.get(b"x-request-id", b"")))
         scope[_SCOPE_KEY] = record
         with (
+            _in_flight.track_inprogress(),
             telemetry.from_headers(_trace_headers(headers)),
             structlog.contextvars.bound_contextvars(request_id=record.request_id),
         ):

@@ -47,8 +47,8 @@ class Gateway:
 async def serve(settings: GatewaySettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then say so on /readyz, take nothing new, and finish what is under way."""
     async with build(settings) as gateway:
-        listener = _listen(settings.listen)
-        server = HttpServer(_server_config(gateway.app, settings))
+        listener = listen(settings.listen)
+        server = HttpServer(server_config(gateway.app, settings))
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(sockets=[listener]))
             stopping = group.create_task(stop.wait())
@@ -146,13 +146,15 @@ def _access(settings: GatewaySettings) -> ChuanglanAccess:
     )
 
 
-def _listen(address: str) -> socket.socket:
+def listen(address: str) -> socket.socket:
+    """Bind the address, so that its port is known before anything is served."""
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=1024)
 
 
-def _server_config(app: ASGIApp, settings: GatewaySettings) -> Config:
+def server_config(app: ASGIApp, settings: GatewaySettings) -> Config:
+    """How uvicorn serves the application."""
     return Config(
         app,
         http=BoundedHttpProtocol,

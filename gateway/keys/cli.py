@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -80,7 +81,8 @@ def list_keys(database_url: DatabaseUrl) -> None:
         brands = ALL_BRANDS if key.brand_ids is None else ", ".join(map(str, sorted(key.brand_ids)))
         days = (_day(at_ms) for at_ms in (key.created_at_ms, key.expires_at_ms, key.revoked_at_ms))
         table.add_row(key.key_id, escape(key.name), brands, ", ".join(sorted(key.scopes)), *days)
-    Console().print(table)
+    # Into a file or a pipe nothing is cut to the width of a terminal.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 @cli.command()
