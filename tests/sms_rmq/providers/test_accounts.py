@@ -38,6 +38,7 @@ class ScriptedProvider:
 
     async def submit(self, submission: Submission) -> Outcome:
         self.submissions.append(submission)
+        await asyncio.sleep(0)
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if outcome is None:
             await asyncio.Event().wait()
@@ -54,7 +55,9 @@ class ScriptedProvider:
         return Pulled([], [])
 
 
-def account(settings: ProviderAccountSettings, provider: ScriptedProvider | None = None) -> Account:
+def account(
+    settings: ProviderAccountSettings, provider: ScriptedProvider | None = None, stop_seconds: float = 60
+) -> Account:
     throttle = Throttle(
         TokenBucket(settings.requests_per_second, settings.reserved_share),
         settings.connections_max,
@@ -62,7 +65,7 @@ def account(settings: ProviderAccountSettings, provider: ScriptedProvider | None
         settings.wait_seconds_max,
         settings.waiting_max,
     )
-    policy = CircuitPolicy(2, open_seconds=30, stop_seconds=60)
+    policy = CircuitPolicy(2, open_seconds=30, stop_seconds=stop_seconds)
     return Account(settings, provider or ScriptedProvider(Accepted("1")), Circuit(settings.name, policy), throttle)
 
 
@@ -152,6 +155,17 @@ async def test_a_refused_account_is_not_called_again(
     assert (len(provider.submissions), stopped.circuit.reason) == (1, "ACCOUNT_NO_CREDIT")
 
 
+async def test_who_waited_while_the_account_was_refused_is_put_back(
+    make_settings: SettingsMaker, make_submission: SubmissionMaker
+) -> None:
+    provider = ScriptedProvider(RetryLater(60, "109", "ACCOUNT_NO_CREDIT", Trouble.ACCOUNT))
+    # A rate whose burst is two calls, so that the third and fourth wait.
+    stopped = account(make_settings(requests_per_second=20), provider)
+    outcomes = await asyncio.gather(*[stopped.submit(make_submission()) for _ in range(4)])
+    assert [outcome.reason for outcome in outcomes] == [*["ACCOUNT_NO_CREDIT"] * 2, *["PROVIDER_CIRCUIT_OPEN"] * 2]
+    assert len(provider.submissions) == 2
+
+
 async def test_rejected_messages_say_nothing_against_the_account(
     make_settings: SettingsMaker, make_submission: SubmissionMaker
 ) -> None:
@@ -164,7 +178,21 @@ async def test_rejected_messages_say_nothing_against_the_account(
     assert fine.circuit.state is CircuitState.CLOSED
 
 
-async def test_a_cancelled_call_gives_its_turn_and_its_passage_back(
+async def test_a_cancelled_probe_lets_another_try(
+    make_settings: SettingsMaker, make_submission: SubmissionMaker
+) -> None:
+    refused = RetryLater(60, "109", "ACCOUNT_NO_CREDIT", Trouble.ACCOUNT)
+    half_open = account(make_settings(), ScriptedProvider(refused, None, Accepted("1")), stop_seconds=0.01)
+    await half_open.submit(make_submission())
+    await asyncio.sleep(0.02)
+    probe = asyncio.ensure_future(half_open.submit(make_submission()))
+    await asyncio.sleep(0.01)
+    probe.cancel()
+    await asyncio.wait([probe])
+    assert await half_open.submit(make_submission()) == Accepted("1")
+
+
+async def test_a_cancelled_call_gives_its_turn_back(
     make_settings: SettingsMaker, make_submission: SubmissionMaker
 ) -> None:
     provider = ScriptedProvider(None, None, Accepted("1"))

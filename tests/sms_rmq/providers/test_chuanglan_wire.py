@@ -226,7 +226,9 @@ def closed_port() -> int:
         return port
 
 
-@pytest.mark.parametrize("url", [f"http://127.0.0.1:{closed_port()}", "http://nowhere.invalid"])
+@pytest.mark.parametrize(
+    "url", [f"http://127.0.0.1:{closed_port()}", "http://nowhere.invalid"], ids=["refused", "no such host"]
+)
 async def test_what_never_was_connected_can_be_sent_again(
     url: str, make_settings: SettingsMaker, make_submission: SubmissionMaker, make_provider: ProviderMaker
 ) -> None:
