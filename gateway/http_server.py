@@ -43,6 +43,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_in_head = False
         self._is_in_message = False
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -53,8 +54,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         super().data_received(data)
-        if not self._is_in_head or self.transport.is_closing():
+        if not self._is_in_head or self._is_refused or self.transport.is_closing():
             return
         # The parser holds an unfinished header itself, so its bytes are counted here.
         self._head_bytes += len(data)
@@ -69,7 +72,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        self._head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        self._head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if self._head_bytes > HEAD_BYTES_MAX:
             raise HttpParserError("the head is too large")
         self._is_in_head = False
@@ -93,7 +96,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         else:
             answer = _problem(400, "HTTP_MALFORMED", "this is not a request of HTTP/1.1")
         self.transport.write(answer)
-        self.transport.close()
+        # Closing at once would reset the connection over what is still on its way, and the answer would be lost.
+        self._is_refused = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._close_after(LINGER_SECONDS_MAX)
 
     def _close_after(self, seconds: float) -> None:
         self._keep_open()

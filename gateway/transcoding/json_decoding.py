@@ -33,9 +33,7 @@ def body_decoder(descriptor: Descriptor, rpc: str, bound_in_path: Collection[str
         parsed = _parse(body)
         try:
             fields = decode_message(parsed)
-            # Each member of an object has one colon: as many colons as members is proof that no name came twice.
-            if body.count(b":") != _count_members(parsed):
-                json.loads(body, object_pairs_hook=_refuse_duplicates)
+            refuse_duplicates(parsed, body)
         except FieldFault as fault:
             raise invalid_field(fault.path, fault.description) from fault
         return fields
@@ -53,6 +51,17 @@ def _parse(body: bytes) -> object:
         ) from None
 
 
+def refuse_duplicates(parsed: object, body: bytes) -> None:
+    """Refuse a body with an object that names a member twice. `parsed` is what orjson made of it, and is not deep.
+
+    orjson keeps the last of them. Another reader on the way may keep the first, and what was checked would not be what
+    is done: neither is taken.
+    """
+    # Each member of an object has one colon: as many colons as members is proof that no name came twice.
+    if body.count(b":") != _count_members(parsed):
+        json.loads(body, object_pairs_hook=_refuse_pairs)
+
+
 def _count_members(value: object) -> int:
     if type(value) is dict:
         return len(value) + sum(_count_members(item) for item in value.values() if type(item) in {dict, list})
@@ -61,9 +70,7 @@ def _count_members(value: object) -> int:
     return 0
 
 
-def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
-    # orjson keeps the last of two members with one name. Another reader on the way may keep the first, and what was
-    # checked would not be what is done: neither is taken.
+def _refuse_pairs(pairs: list[tuple[str, object]]) -> None:
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:

@@ -6,6 +6,7 @@ A push is answered at once and understood later: it goes as it came on one of se
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 
 import orjson
-from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -23,6 +23,7 @@ from gateway.bodies import read_body
 from gateway.edge import record_of
 from gateway.refusals import body_too_large, refuse, route_not_found
 from mesh import telemetry
+from mesh.errors import DomainError
 
 INBOX_NAME = "sms.receipts"
 """The Redis lists that sms_rmq takes receipts and uplinks from."""
@@ -31,6 +32,7 @@ PATH = "/webhooks/chuanglan/{secret}/{kind}"
 PUSH_BYTES_MAX = 16 << 10
 PARAMETERS_MAX = 64
 _BODY_SECONDS_MAX = 5.0
+_KEEP_SECONDS_MAX = 3.0
 _KINDS = frozenset({"receipt", "uplink"})
 
 _TAKEN = {"clcode": "000000"}
@@ -42,8 +44,8 @@ log = telemetry.logger()
 class Inbox(Protocol):
     """Where pushes are kept until they are understood."""
 
-    async def push(self, item: bytes) -> None:
-        """Keep one push. Raises RedisError when that is not possible now."""
+    async def push(self, *bodies: bytes) -> None:
+        """Keep pushes. Raises DomainError when that is not possible now."""
         ...
 
 
@@ -75,9 +77,10 @@ class ChuanglanWebhook:
         self._check_sender(query)
         item = {"kind": kind, "received_at_ms": time.time_ns() // 1_000_000, "query": _without_password(query)}
         try:
-            await self._inbox.push(orjson.dumps(item))
-        except RedisError as error:
-            log.warning("push not kept, the provider is asked to push again", error=type(error).__name__)
+            async with asyncio.timeout(_KEEP_SECONDS_MAX):
+                await self._inbox.push(orjson.dumps(item))
+        except (DomainError, TimeoutError) as error:
+            log.warning("push not kept, the provider is asked to push again", error=str(error) or "time-out")
             return JSONResponse(_PUSH_AGAIN)
         return JSONResponse(_TAKEN)
 

@@ -16,6 +16,8 @@ from gateway.calls import Call
 from gateway.edge import record_of
 from gateway.problems import Problem, ProblemError, from_domain_error
 from gateway.refusals import refuse
+from gateway.transcoding.faults import FieldFault
+from gateway.transcoding.json_decoding import refuse_duplicates
 from mesh import telemetry
 from mesh.errors import DomainError
 
@@ -54,12 +56,18 @@ class PaymentWebhook:
 def flat_fields(body: bytes) -> dict[str, str]:
     """Read a flat JSON object as text fields; a number is the text it is signed as. Raises JSON_MALFORMED."""
     try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        parsed = None
+        fields = _parse_flat(body)
+        refuse_duplicates(fields, body)
+    except (ValueError, FieldFault):
+        raise refuse("JSON_MALFORMED", "send a flat JSON object of strings and whole numbers") from None
+    return {name: str(value) for name, value in fields.items()}
+
+
+def _parse_flat(body: bytes) -> dict[str, str | int]:
+    parsed = orjson.loads(body)
     if type(parsed) is not dict or not all(type(value) in {str, int} for value in parsed.values()):
-        raise refuse("JSON_MALFORMED", "send a flat JSON object of strings and whole numbers")
-    return {name: str(value) for name, value in parsed.items()}
+        raise ValueError("not a flat object")
+    return parsed
 
 
 def _fail(problem: Problem, *, may_pass: bool = False) -> Response:
