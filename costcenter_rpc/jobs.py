@@ -30,7 +30,8 @@ from costcenter_rpc.domain import (
 )
 from costcenter_rpc.ledger import Ledger, account_not_found, as_error
 from mesh import telemetry
-from mesh.bus.port import Bus, BusUnavailableError, Message
+from mesh.bus.id_messages import publish_ids
+from mesh.bus.port import Bus, BusUnavailableError
 from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.errors import DomainError
@@ -44,7 +45,6 @@ _OPERATIONS: dict[str, type[Release | ReportReceipt]] = {
     ReportReceipt.kind: ReportReceipt,
 }
 _QUEUES = {Release.kind: RELEASE_QUEUE, ReportReceipt.kind: RECEIPT_QUEUE}
-_IDS_PER_MESSAGE = 100
 
 log = telemetry.logger()
 
@@ -120,15 +120,8 @@ class Jobs:
             log.warning("jobs wait for the replay", count=len(jobs), error=str(error))
 
     async def _publish(self, jobs: Sequence[Any]) -> None:
-        headers = telemetry.inject_headers()
         for kind, queue in _QUEUES.items():
-            ids = [job.job_id for job in jobs if job.kind == kind]
-            messages = [
-                Message(json.dumps({"ids": ids[start : start + _IDS_PER_MESSAGE]}).encode(), headers)
-                for start in range(0, len(ids), _IDS_PER_MESSAGE)
-            ]
-            if messages:
-                await self._bus.publish(queue, messages)
+            await publish_ids(self._bus, queue, [job.job_id for job in jobs if job.kind == kind])
 
     async def apply(self, job_ids: Sequence[int]) -> list[JobOutcome]:
         """Apply jobs to the ledger; answer each in order. A job that is not known counts as applied: it is old."""

@@ -1,0 +1,1 @@
+"""Orders and their payments: buying an SMS package."""

@@ -1,0 +1,1 @@
+"""Payment channels: where a payment is opened, closed, and told of."""

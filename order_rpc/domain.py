@@ -1,0 +1,171 @@
+"""The words of the order service: states, who acts next in each, the transitions between them, and what is bought.
+
+Both transition tables are applied as compare-and-set: `UPDATE ... WHERE status IN (sources of the event)`. A pair that
+leads to its own state is an event that comes late or twice and changes nothing; a pair that is not there is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+CURRENCY = "CNY"
+"""All amounts are in fen, its hundredth."""
+
+DAY_MS = 86_400_000
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands, and who acts next."""
+
+    CREATED = "CREATED"  # next: the buyer pays or cancels, or its time runs out
+    PAID = "PAID"  # next: order_rmq has the package granted
+    FULFILLED = "FULFILLED"  # terminal
+    CANCELLED = "CANCELLED"  # terminal
+
+
+class OrderEvent(StrEnum):
+    """What happens to an order."""
+
+    PAY = "PAY"  # its money came
+    CANCEL = "CANCEL"  # the buyer asked, or its time ran out
+    GRANT = "GRANT"  # the cost center added the credits
+
+
+ORDER_TRANSITIONS: Mapping[tuple[OrderStatus, OrderEvent], OrderStatus] = {
+    (OrderStatus.CREATED, OrderEvent.PAY): OrderStatus.PAID,
+    (OrderStatus.CREATED, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+    (OrderStatus.PAID, OrderEvent.GRANT): OrderStatus.FULFILLED,
+    # The channel tells of one payment more than once.
+    (OrderStatus.PAID, OrderEvent.PAY): OrderStatus.PAID,
+    (OrderStatus.FULFILLED, OrderEvent.PAY): OrderStatus.FULFILLED,
+    # Money does not bring a cancelled order back: its payment becomes REFUND_DUE.
+    (OrderStatus.CANCELLED, OrderEvent.PAY): OrderStatus.CANCELLED,
+    (OrderStatus.CANCELLED, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+    # A grant is reported again when the report's answer was lost.
+    (OrderStatus.FULFILLED, OrderEvent.GRANT): OrderStatus.FULFILLED,
+}
+
+
+class PaymentStatus(StrEnum):
+    """Where a payment stands, and who acts next."""
+
+    PENDING = "PENDING"  # next: the buyer pays and the channel tells, or the order is cancelled
+    PAID = "PAID"  # terminal
+    CLOSED = "CLOSED"  # next: nobody, unless money comes all the same
+    REFUND_DUE = "REFUND_DUE"  # next: the operator pays it back
+
+
+class PaymentEvent(StrEnum):
+    """What happens to a payment."""
+
+    PAY = "PAY"  # its money came
+    CLOSE = "CLOSE"  # its order was cancelled
+
+
+PAYMENT_TRANSITIONS: Mapping[tuple[PaymentStatus, PaymentEvent], PaymentStatus] = {
+    (PaymentStatus.PENDING, PaymentEvent.PAY): PaymentStatus.PAID,
+    (PaymentStatus.PENDING, PaymentEvent.CLOSE): PaymentStatus.CLOSED,
+    (PaymentStatus.CLOSED, PaymentEvent.PAY): PaymentStatus.REFUND_DUE,
+    # The channel tells of one payment more than once.
+    (PaymentStatus.PAID, PaymentEvent.PAY): PaymentStatus.PAID,
+    (PaymentStatus.REFUND_DUE, PaymentEvent.PAY): PaymentStatus.REFUND_DUE,
+    (PaymentStatus.CLOSED, PaymentEvent.CLOSE): PaymentStatus.CLOSED,
+    (PaymentStatus.REFUND_DUE, PaymentEvent.CLOSE): PaymentStatus.REFUND_DUE,
+}
+
+Status = TypeVar("Status", bound=StrEnum)
+Event = TypeVar("Event", bound=StrEnum)
+
+
+def changes(transitions: Mapping[tuple[Status, Event], Status], event: Event) -> dict[Status, list[Status]]:
+    """Answer the states that an event leads to, each with those that it comes from. Without what it leaves as it is."""
+    found: dict[Status, list[Status]] = {}
+    for (source, by), target in transitions.items():
+        if by == event and target != source:
+            found.setdefault(target, []).append(source)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What can be bought: SMS credits, their price in fen, and how many days they can be used."""
+
+    package_id: str
+    title: str
+    credits: int
+    price_fen: int
+    valid_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The payment of an order. `trade_no` and `pay_url` are empty until the channel gave them."""
+
+    payment_id: int
+    order_id: int
+    status: PaymentStatus
+    amount_fen: int
+    trade_no: str = ""
+    pay_url: str = ""
+    paid_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order. `package` is as it was when the order was made; `paid_at_ms` is when this service learnt of it."""
+
+    order_id: int
+    brand_id: int
+    request_id: str
+    status: OrderStatus
+    package: Package
+    quantity: int
+    created_at_ms: int
+    expires_at_ms: int
+    paid_at_ms: int = 0
+    lot_id: str = ""
+    payment: Payment | None = None
+
+    @property
+    def amount_fen(self) -> int:
+        """What it costs."""
+        return self.package.price_fen * self.quantity
+
+    @property
+    def credits(self) -> int:
+        """What it brings."""
+        return self.package.credits * self.quantity
+
+    @property
+    def credits_expire_at_ms(self) -> int:
+        """When its credits expire.
+
+        Counted by this service's clock: news of a payment that come days late, or with a wrong time, must not have
+        used up what was bought.
+        """
+        return self.paid_at_ms + self.package.valid_days * DAY_MS
+
+    def is_payable(self, now_ms: int) -> bool:
+        """Whether a payment may be opened for it. One that is past its time waits for the sweep."""
+        return self.status is OrderStatus.CREATED and now_ms < self.expires_at_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator decides. Durations in milliseconds."""
+
+    order_lifetime_ms: int
+    republish_after_ms: int
+    republish_after_ms_max: int
+
+    def republish_at_ms(self, created_at_ms: int, now_ms: int) -> int:
+        """When an event published now is published again, unless it has had its effect by then.
+
+        The pause doubles: each is as long as the event's age, within bounds. A lost message is made up for in the time
+        that it was missing, and an order that nobody can grant does not fill its queue.
+        """
+        pause_ms = min(max(now_ms - created_at_ms, self.republish_after_ms), self.republish_after_ms_max)
+        return now_ms + pause_ms
