@@ -248,12 +248,15 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class PrePay:
-    """Freeze `num` credits until `expires_at_ms`; 0 is the ledger's default after now."""
+    """Freeze `num` credits until `expires_at_ms`; 0 is the ledger's default after now.
+
+    The time is left out of `repr`, and so of the body hash: a caller that repeats a request counts it from its own now.
+    """
 
     brand_id: int
     request_id: str
     num: int
-    expires_at_ms: int = 0
+    expires_at_ms: int = field(default=0, repr=False)
     reference: str = ""
     kind = "prepay"
 

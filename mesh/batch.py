@@ -7,7 +7,7 @@ result is a oneof `outcome` of `response` and `error` (google.rpc.Status). A bad
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -73,7 +73,7 @@ class BatchResult(Protocol[Response_co]):
     def response(self) -> Response_co: ...
     @property
     def error(self) -> status_pb2.Status: ...
-    def WhichOneof(self, oneof_group: str, /) -> str | None: ...  # noqa: N802  # protobuf's own name
+    def WhichOneof(self, oneof_group: Any, /) -> str | None: ...  # noqa: N802  # protobuf's own name
 
 
 def unpack(results: Sequence[BatchResult[Response]]) -> list[Response | DomainError]:

@@ -58,5 +58,9 @@ def cut(rows: Sequence[Row], size: int, position: Callable[[Row], tuple[int, ...
     if len(rows) <= size:
         return rows, ""
     kept = rows[:size]
-    token = json.dumps(position(kept[-1]), separators=(",", ":")).encode()
-    return kept, base64.urlsafe_b64encode(token).decode()
+    return kept, token_of(position(kept[-1]))
+
+
+def token_of(position: tuple[int, ...]) -> str:
+    """Write where a page ended."""
+    return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode()

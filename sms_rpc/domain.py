@@ -119,6 +119,7 @@ class DispatchEvent(StrEnum):
 
     LOAD = "LOAD"
     PUBLISH = "PUBLISH"
+    WITHHOLD = "WITHHOLD"  # the bus was away
     CLAIM = "CLAIM"
     CHARGE = "CHARGE"
     RETRY = "RETRY"
@@ -132,6 +133,10 @@ DISPATCH_TRANSITIONS: Mapping[tuple[DispatchState, DispatchEvent], DispatchState
     (DispatchState.LOADING, DispatchEvent.LOAD): DispatchState.QUEUED,
     (DispatchState.WAITING, DispatchEvent.PUBLISH): DispatchState.QUEUED,
     (DispatchState.QUEUED, DispatchEvent.PUBLISH): DispatchState.QUEUED,
+    # Their leases are over: somebody else has to take them up.
+    (DispatchState.CLAIMED, DispatchEvent.PUBLISH): DispatchState.QUEUED,
+    (DispatchState.REPORTING, DispatchEvent.PUBLISH): DispatchState.REPORTING,
+    (DispatchState.QUEUED, DispatchEvent.WITHHOLD): DispatchState.WAITING,
     (DispatchState.WAITING, DispatchEvent.CLAIM): DispatchState.CLAIMED,
     (DispatchState.QUEUED, DispatchEvent.CLAIM): DispatchState.CLAIMED,
     (DispatchState.CLAIMED, DispatchEvent.CLAIM): DispatchState.CLAIMED,

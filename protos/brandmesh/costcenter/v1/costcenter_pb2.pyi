@@ -363,7 +363,9 @@ class SmsSendPrePayRequest(_message.Message):
     """What the credits are for. Part of the body: the same id with another reference is KEY_REUSED."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When what is left of the freeze goes back by itself. Unset: the cost center's default after now."""
+        """When what is left of the freeze goes back by itself. Unset: the cost center's default after now. Not part of the
+        body: a repeat may carry a later time, and gets the first freeze with its first time.
+        """
 
     def __init__(
         self,

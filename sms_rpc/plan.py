@@ -1,0 +1,144 @@
+"""How an accepted send is laid out: its task, its records, and the dispatches that carry them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from sms_rpc.acceptance import PreparedSend
+from sms_rpc.clients import FreezeOrder
+from sms_rpc.domain import USEFUL_SECONDS, DispatchState, Record, RecordStatus, Task
+
+LOST_AFTER_MS = 30_000
+"""How long a queued dispatch may go unclaimed before the sweep looks whether its queue lost it."""
+
+LARGE = 1000
+"""A send with more recipients is done by itself, and stored in several transactions."""
+
+_FREEZE_MARGIN_MS = 3_600_000
+"""Life of a freeze beyond the time in which the message is of use."""
+
+
+def freeze_order(send: PreparedSend, blocked: frozenset[str], now_ms: int) -> FreezeOrder:
+    """Say what has to be frozen for a send."""
+    request = send.request
+    useful_ms = USEFUL_SECONDS[request.sms_type] * 1000
+    return FreezeOrder(
+        brand_id=request.brand_id,
+        request_id=f"sms/{request.request_id}",
+        num=sum(recipient.segments for recipient in send.recipients if recipient.phone not in blocked),
+        expires_at_ms=(request.schedule_at_ms or now_ms) + useful_ms + _FREEZE_MARGIN_MS,
+        reference=send.body_hash,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A send that is checked and frozen, and knows its ids and its blocked recipients."""
+
+    send: PreparedSend
+    blocked: frozenset[str]
+    task: Task
+
+    @classmethod
+    def lay_out(
+        cls,
+        send: PreparedSend,
+        blocked: frozenset[str],
+        *,
+        task_id: int,
+        freeze_id: str,
+        order: FreezeOrder,
+        now_ms: int,
+    ) -> Self:
+        """Make the task. Its records get the ids from `task_id` on."""
+        request = send.request
+        task = Task(
+            task_id=task_id,
+            brand_id=request.brand_id,
+            request_id=request.request_id,
+            body_hash=send.body_hash,
+            sms_type=request.sms_type,
+            mode=send.mode,
+            content=request.content,
+            signature=request.signature,
+            variable=request.variable,
+            accepted_count=len(send.recipients) - len(blocked),
+            blocked_count=len(blocked),
+            frozen=order.num,
+            freeze_id=freeze_id,
+            freeze_request_id=order.request_id,
+            schedule_at_ms=request.schedule_at_ms,
+            created_at_ms=now_ms,
+        )
+        return cls(send, blocked, task)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is stored in several transactions, so that others get their turn in between."""
+        return len(self.send.recipients) > LARGE
+
+    @property
+    def first_dispatch_state(self) -> DispatchState:
+        """Where its dispatches start."""
+        return DispatchState.WAITING if self.task.schedule_at_ms else DispatchState.QUEUED
+
+    def records(self) -> list[Record]:
+        """Lay out one record a recipient, in the order of their ids."""
+        task, status = self.task, _first_status(self.task)
+        queued_at_ms = task.created_at_ms if status is RecordStatus.QUEUED else 0
+        return [
+            Record(
+                record_id=task.task_id + position,
+                task_id=task.task_id,
+                brand_id=task.brand_id,
+                phone=recipient.phone,
+                params=recipient.params,
+                segments=recipient.segments,
+                status=RecordStatus.BLOCKED if recipient.phone in self.blocked else status,
+                accepted_at_ms=task.created_at_ms,
+                queued_at_ms=0 if recipient.phone in self.blocked else queued_at_ms,
+                settled_at_ms=task.created_at_ms if recipient.phone in self.blocked else 0,
+            )
+            for position, recipient in enumerate(self.send.recipients)
+        ]
+
+    def dispatch_rows(self) -> list[dict[str, Any]]:
+        """Lay out the dispatches: consecutive records, one provider call each."""
+        task = self.task
+        rows = []
+        first_id = task.task_id
+        for size in self.send.chunk_sizes():
+            rows.append(
+                {
+                    "dispatch_id": first_id,
+                    "record_count": size,
+                    "task_id": task.task_id,
+                    "brand_id": task.brand_id,
+                    "sms_type": task.sms_type.value,
+                    "mode": task.mode.value,
+                    "state": self.first_dispatch_state.value,
+                    "outcome": "",
+                    "payment_id": "",
+                    "attempt": 0,
+                    "wanted_at_ms": task.schedule_at_ms or task.created_at_ms,
+                    "look_at_ms": task.schedule_at_ms or task.created_at_ms + LOST_AFTER_MS,
+                    "consumer": "",
+                }
+            )
+            first_id += size
+        return rows
+
+
+def _first_status(task: Task) -> RecordStatus:
+    """Say what an accepted message starts as.
+
+    Queued is written with the row itself, which saves one more write a message; when the bus turns out to be away it
+    is taken back, and when a crash comes in between the sweep finds that the queue does not have it.
+    """
+    return RecordStatus.SCHEDULED if task.schedule_at_ms else RecordStatus.QUEUED
+
+
+def as_first_answered(task: Task, one: Record) -> Record:
+    """Show a record as the first answer showed it: a repeat gets the same answer, whatever has happened since."""
+    return one if one.status is RecordStatus.BLOCKED else replace(one, status=_first_status(task))

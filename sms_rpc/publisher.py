@@ -1,0 +1,67 @@
+"""Putting dispatches on the queue of their brand, type and mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mesh import telemetry
+from mesh.bus.port import Bus, BusUnavailableError, Message
+from sms_rpc.domain import SmsMode, SmsType, queue_name
+
+_SINGLES_PER_MESSAGE = 50
+"""Single messages that one entry of a queue names: the cost of the queue all but vanishes."""
+
+log = telemetry.logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One dispatch to be put on its queue."""
+
+    dispatch_id: int
+    record_count: int
+    brand_id: int
+    sms_type: SmsType
+    mode: SmsMode
+
+    @property
+    def queue(self) -> str:
+        """Where it goes."""
+        return queue_name(self.brand_id, self.sms_type, self.mode)
+
+
+class Publisher:
+    """Publishes ids of dispatches."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def publish(self, publications: Sequence[Publication]) -> list[Publication]:
+        """Publish; answer those that could not be, because the bus is away."""
+        by_queue: dict[str, list[Publication]] = {}
+        for publication in publications:
+            by_queue.setdefault(publication.queue, []).append(publication)
+        failed: list[Publication] = []
+        headers = telemetry.inject_headers()
+        for queue, waiting in by_queue.items():
+            size = _SINGLES_PER_MESSAGE if waiting[0].mode is SmsMode.SINGLE else 1
+            messages = [
+                Message(_body(waiting[start : start + size]), headers) for start in range(0, len(waiting), size)
+            ]
+            try:
+                await self._bus.publish(queue, messages)
+            except BusUnavailableError as error:
+                log.warning("dispatches wait for the sweep", queue=queue, count=len(waiting), error=str(error))
+                failed.extend(waiting)
+        return failed
+
+    async def is_empty(self, queue: str) -> bool:
+        """Whether nothing of a queue waits or is being worked on, so that what is missing there was lost."""
+        depth = await self._bus.depth(queue)
+        return depth.ready + depth.in_flight + depth.delayed == 0
+
+
+def _body(publications: Sequence[Publication]) -> bytes:
+    return json.dumps({"ids": [publication.dispatch_id for publication in publications]}).encode()

@@ -1,0 +1,318 @@
+"""Rows in, rows out. Every function takes a connection whose transaction the caller opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sms_rpc.domain import (
+    DispatchEvent,
+    DispatchState,
+    Record,
+    RecordEvent,
+    RecordStatus,
+    SmsMode,
+    SmsType,
+    Task,
+    dispatch_sources,
+    record_sources,
+    record_targets,
+)
+from sms_rpc.tables import block, brand, dispatch, record, task
+
+IN_MAX = 500
+"""Values in one IN list: well below what any of the databases takes."""
+
+LIST_SCAN_MAX = 50_000
+"""Records that one page looks through for a status, so that a rare one cannot make it slow: AIP-158 lets a page be
+short, or even empty, as long as its token goes on."""
+
+_TIME_OF: Mapping[RecordStatus, str] = {
+    RecordStatus.QUEUED: "queued_at_ms",
+    RecordStatus.CHARGED: "charged_at_ms",
+    RecordStatus.SUBMITTED: "submitted_at_ms",
+    RecordStatus.UNKNOWN: "unknown_at_ms",
+    RecordStatus.DELIVERED: "settled_at_ms",
+    RecordStatus.FAILED: "settled_at_ms",
+    RecordStatus.CANCELLED: "settled_at_ms",
+    RecordStatus.UNCONFIRMED: "settled_at_ms",
+}
+"""Where each status notes when it was reached."""
+
+
+async def read_brands(connection: AsyncConnection, brand_ids: Collection[int]) -> dict[int, bool]:
+    """Answer for each brand that exists whether it may send abroad."""
+    rows = await connection.execute(sa.select(brand).where(brand.c.brand_id.in_(brand_ids)))
+    return {row.brand_id: row.international for row in rows}
+
+
+async def read_tasks_by_request(
+    connection: AsyncConnection, requests: Collection[tuple[int, str]]
+) -> dict[tuple[int, str], Task]:
+    """Find the tasks that these (brand_id, request_id) made."""
+    by_brand: dict[int, list[str]] = {}
+    for brand_id, request_id in requests:
+        by_brand.setdefault(brand_id, []).append(request_id)
+    found: dict[tuple[int, str], Task] = {}
+    for brand_id, request_ids in by_brand.items():
+        for start in range(0, len(request_ids), IN_MAX):
+            chunk = request_ids[start : start + IN_MAX]
+            statement = sa.select(task).where(task.c.brand_id == brand_id, task.c.request_id.in_(chunk))
+            for row in await connection.execute(statement):
+                found[brand_id, row.request_id] = _task(row)
+    return found
+
+
+async def read_task(connection: AsyncConnection, brand_id: int, task_id: int) -> Task | None:
+    """Read one task of a brand."""
+    statement = sa.select(task).where(task.c.task_id == task_id, task.c.brand_id == brand_id)
+    row = (await connection.execute(statement)).one_or_none()
+    return _task(row) if row else None
+
+
+async def read_blocked(connection: AsyncConnection, brand_id: int, phones: Sequence[str]) -> set[str]:
+    """Answer those of the phones that are on the brand's block list."""
+    blocked: set[str] = set()
+    for start in range(0, len(phones), IN_MAX):
+        chunk = phones[start : start + IN_MAX]
+        statement = sa.select(block.c.phone).where(block.c.brand_id == brand_id, block.c.phone.in_(chunk))
+        blocked.update((await connection.execute(statement)).scalars())
+    return blocked
+
+
+async def insert_tasks(connection: AsyncConnection, tasks: Sequence[Task]) -> None:
+    """Store tasks. Raises IntegrityError when one of their request ids is taken."""
+    await connection.execute(sa.insert(task), [_fields(one) for one in tasks])
+
+
+async def insert_rows(connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store records or dispatches that the sending laid out as rows."""
+    if rows:
+        await connection.execute(sa.insert(table), rows)
+
+
+async def move_records(
+    connection: AsyncConnection,
+    event: RecordEvent,
+    ranges: Sequence[tuple[int, int]],
+    *,
+    now_ms: int,
+    values: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Take records through one event of RECORD_TRANSITIONS, those whose status takes it.
+
+    `ranges` are (first id, count); `values` holds further columns to set, one mapping a range, all with the same names.
+    """
+    if not ranges:
+        return
+    targets = record_targets(event)
+    further = values or [{}] * len(ranges)
+    assignments: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in further[0]}
+    if event is not RecordEvent.WITHHOLD:
+        for target in set(targets.values()):
+            assignments[_TIME_OF[target]] = _time_of(target, targets, now_ms)
+    if event is RecordEvent.CHARGE:
+        # A consumer may be faster than the note that the message was queued.
+        assignments["queued_at_ms"] = sa.case((record.c.queued_at_ms == 0, now_ms), else_=record.c.queued_at_ms)
+    assignments["status"] = sa.case(
+        *[(record.c.status == source.value, target.value) for source, target in targets.items()]
+    )
+    statement = (
+        sa.update(record)
+        .where(
+            record.c.record_id >= sa.bindparam("first_id"),
+            record.c.record_id < sa.bindparam("end_id"),
+            record.c.status.in_([status.value for status in record_sources(event)]),
+        )
+        .values(assignments)
+    )
+    rows = [
+        {"first_id": first, "end_id": first + count, **{f"to_{name}": value for name, value in one.items()}}
+        for (first, count), one in zip(ranges, further, strict=True)
+    ]
+    await connection.execute(statement, rows)
+
+
+async def note_late_submissions(
+    connection: AsyncConnection,
+    ranges: Sequence[tuple[int, int]],
+    values: Sequence[Mapping[str, Any]],
+) -> None:
+    """Complete records whose receipt came before their submission was recorded. Their status stays.
+
+    The provider had them at the latest when the receipt came, so that is noted as the time.
+    """
+    settled = [RecordStatus.DELIVERED.value, RecordStatus.FAILED.value]
+    statement = (
+        sa.update(record)
+        .where(
+            record.c.record_id >= sa.bindparam("first_id"),
+            record.c.record_id < sa.bindparam("end_id"),
+            record.c.status.in_(settled),
+            record.c.submitted_at_ms == 0,
+            record.c.charged_at_ms > 0,
+        )
+        .values(submitted_at_ms=record.c.settled_at_ms, provider_message_id=sa.bindparam("to_provider_message_id"))
+    )
+    rows = [
+        {"first_id": first, "end_id": first + count, "to_provider_message_id": one["provider_message_id"]}
+        for (first, count), one in zip(ranges, values, strict=True)
+    ]
+    await connection.execute(statement, rows)
+
+
+def _time_of(target: RecordStatus, targets: Mapping[RecordStatus, RecordStatus], now_ms: int) -> Any:
+    """Note when `target` was reached; a record that was there before keeps its time."""
+    column = record.c[_TIME_OF[target]]
+    stays = [source.value for source, to in targets.items() if source is to]
+    if stays:
+        return sa.case((record.c.status.in_(stays), column), else_=now_ms)
+    return now_ms
+
+
+async def read_records(connection: AsyncConnection, first_id: int, count: int) -> list[Record]:
+    """Read consecutive records."""
+    statement = (
+        sa.select(record)
+        .where(record.c.record_id >= first_id, record.c.record_id < first_id + count)
+        .order_by(record.c.record_id)
+    )
+    return [to_record(row) for row in await connection.execute(statement)]
+
+
+async def read_records_by_id(connection: AsyncConnection, record_ids: Collection[int]) -> dict[int, Record]:
+    """Read single records."""
+    wanted = sorted(record_ids)
+    found: dict[int, Record] = {}
+    for start in range(0, len(wanted), IN_MAX):
+        statement = sa.select(record).where(record.c.record_id.in_(wanted[start : start + IN_MAX]))
+        found.update({row.record_id: to_record(row) for row in await connection.execute(statement)})
+    return found
+
+
+async def count_cancelled(connection: AsyncConnection, first_id: int, count: int) -> tuple[int, int]:
+    """Count the cancelled records of a range, and those that are neither cancelled nor blocked."""
+    statement = (
+        sa.select(record.c.status, sa.func.count().label("number"))
+        .where(record.c.record_id >= first_id, record.c.record_id < first_id + count)
+        .group_by(record.c.status)
+    )
+    counts = {row.status: row.number for row in await connection.execute(statement)}
+    cancelled = counts.pop(RecordStatus.CANCELLED.value, 0)
+    counts.pop(RecordStatus.BLOCKED.value, 0)
+    return cancelled, sum(counts.values())
+
+
+async def read_message(connection: AsyncConnection, brand_id: int, record_id: int) -> tuple[Record, Task] | None:
+    """Read one message of a brand with its task."""
+    statement = sa.select(record).where(record.c.record_id == record_id, record.c.brand_id == brand_id)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    found = await read_task(connection, brand_id, row.task_id)
+    return (to_record(row), found) if found else None
+
+
+async def list_messages(
+    connection: AsyncConnection,
+    brand_id: int,
+    *,
+    task_id: int,
+    phone: str,
+    status: RecordStatus | None,
+    before_id: int,
+    limit: int,
+) -> tuple[list[tuple[Record, Task]], int]:
+    """Read messages newest first, below `before_id`; answer them, and where the look ended if it went no further."""
+    wanted = sa.select(record).where(record.c.brand_id == brand_id, record.c.record_id < before_id)
+    if task_id:
+        owner = await read_task(connection, brand_id, task_id)
+        end_id = task_id + (owner.accepted_count + owner.blocked_count if owner else 0)
+        wanted = wanted.where(record.c.record_id >= task_id, record.c.record_id < end_id)
+    if phone:
+        wanted = wanted.where(record.c.phone == phone)
+    scan = wanted.order_by(record.c.record_id.desc()).limit(LIST_SCAN_MAX).subquery()
+    statement = sa.select(scan).order_by(scan.c.record_id.desc()).limit(limit)
+    if status is not None:
+        statement = statement.where(scan.c.status == status.value)
+    records = [to_record(row) for row in await connection.execute(statement)]
+    scan_end = 0
+    if status is not None and len(records) < limit:
+        counted = sa.select(sa.func.count(), sa.func.min(scan.c.record_id)).select_from(scan)
+        scanned, lowest = (await connection.execute(counted)).one()
+        scan_end = lowest if scanned == LIST_SCAN_MAX else 0
+    tasks = await read_tasks(connection, {one.task_id for one in records})
+    return [(one, tasks[one.task_id]) for one in records if one.task_id in tasks], scan_end
+
+
+async def read_tasks(connection: AsyncConnection, task_ids: Collection[int]) -> dict[int, Task]:
+    """Read tasks by id."""
+    wanted = sorted(task_ids)
+    found: dict[int, Task] = {}
+    for start in range(0, len(wanted), IN_MAX):
+        statement = sa.select(task).where(task.c.task_id.in_(wanted[start : start + IN_MAX]))
+        found.update({row.task_id: _task(row) for row in await connection.execute(statement)})
+    return found
+
+
+async def finish_loading(connection: AsyncConnection, task_id: int, state: DispatchState) -> None:
+    """Hand the dispatches of a large send over to the consumers, or to its schedule."""
+    statement = sa.update(dispatch).where(
+        dispatch.c.task_id == task_id, dispatch.c.state == DispatchState.LOADING.value
+    )
+    await connection.execute(statement.values(state=state.value))
+
+
+async def withhold_dispatches(connection: AsyncConnection, dispatch_ids: Sequence[int], *, look_at_ms: int) -> None:
+    """Take queued dispatches back to wait for the sweep."""
+    sources = [state.value for state in dispatch_sources(DispatchEvent.WITHHOLD)]
+    statement = (
+        sa.update(dispatch)
+        .where(dispatch.c.dispatch_id == sa.bindparam("id"), dispatch.c.state.in_(sources))
+        .values(state=DispatchState.WAITING.value, look_at_ms=look_at_ms)
+    )
+    await connection.execute(statement, [{"id": dispatch_id} for dispatch_id in dispatch_ids])
+
+
+async def delete_dispatches(connection: AsyncConnection, dispatch_ids: Collection[int]) -> None:
+    """Remove dispatches that nobody has to act on any more."""
+    wanted = sorted(dispatch_ids)
+    for start in range(0, len(wanted), IN_MAX):
+        await connection.execute(sa.delete(dispatch).where(dispatch.c.dispatch_id.in_(wanted[start : start + IN_MAX])))
+
+
+def _fields(one: Task) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__slots__}
+
+
+def _task(row: Any) -> Task:
+    return Task(**{**row._mapping, "sms_type": SmsType(row.sms_type), "mode": SmsMode(row.mode)})  # noqa: SLF001  # SQLAlchemy's public name
+
+
+def record_row(one: Record) -> dict[str, Any]:
+    """Lay out one record as a row."""
+    return {**{name: getattr(one, name) for name in one.__slots__}, "params": encode_params(one.params)}
+
+
+def to_record(row: Any) -> Record:
+    """Read one row."""
+    return Record(
+        row.record_id, row.task_id, row.brand_id, row.phone, decode_params(row.params), row.segments,
+        RecordStatus(row.status), row.accepted_at_ms, row.queued_at_ms, row.charged_at_ms, row.submitted_at_ms,
+        row.unknown_at_ms, row.settled_at_ms, row.failure_reason, row.provider_code, row.provider_message_id,
+        row.payment_id,
+    )  # fmt: skip
+
+
+def encode_params(params: Sequence[str]) -> str:
+    """Write the values of a variable send; empty for a plain one."""
+    return json.dumps(params, ensure_ascii=False, separators=(",", ":")) if params else ""
+
+
+def decode_params(text: str) -> tuple[str, ...]:
+    """Read what `encode_params` wrote."""
+    return tuple(json.loads(text)) if text else ()
