@@ -1,5 +1,8 @@
-from gateway.settings import GatewaySettings
-from gateway.wiring import serve
+"""Run with `python -m gateway`; `--help` lists the settings."""
+
+from gateway.settings import Settings
+from gateway.wiring import main
 from mesh.process import run
 
-run(GatewaySettings, serve, "gateway")
+if __name__ == "__main__":
+    run(Settings, main, "gateway")

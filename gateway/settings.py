@@ -12,7 +12,7 @@ from mesh.settings import CommaSeparated, ProcessSettings
 Network = IPv4Network | IPv6Network
 
 
-class GatewaySettings(ProcessSettings):
+class Settings(ProcessSettings):
     """Settings of the gateway. Limits are per process."""
 
     listen: str = Field("127.0.0.1:8080", description="Address to serve HTTP on")

@@ -22,7 +22,9 @@ def operation_section(path: str, http_method: str, operation: Document) -> Html:
         tag("p", inline(operation["summary"] + "."), class_="summary"),
         prose(operation["description"]),
         parameter_table(operation["parameters"]),
-        join(tag("h4", "Body"), prose(body["schema"]["description"]), field_table(body["schema"])) if body else "",
+        join(tag("h4", "Body"), prose(body["schema"]["description"]), field_table(body["schema"], is_request=True))
+        if body
+        else "",
         tag("h4", "Answer"),
         tag("p", type_of(answer["content"]["application/json"]["schema"]), ": ", inline(answer["description"])),
         tag("p", "Problems: ", ", ".join(problems), ". See ", tag("a", "problems", href="#errors"), "."),
@@ -30,6 +32,10 @@ def operation_section(path: str, http_method: str, operation: Document) -> Html:
         id=operation["operationId"],
         class_="operation",
     )
+
+
+def _body_section(schema: Document) -> Html:
+    return join(tag("h4", "Body"), prose(schema["description"]), field_table(schema, is_request=True))
 
 
 def _badge(http_method: str) -> Html:

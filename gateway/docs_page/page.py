@@ -79,11 +79,25 @@ def _tag_sections(document: Document) -> Iterator[Html]:
 
 
 def _schemas(document: Document) -> Html:
+    schemas = document["components"]["schemas"]
+    requests = _names_in_requests(document)
     sections = [
-        tag("section", tag("h3", name), prose(schema.get("description", "")), field_table(schema), id=f"schema-{name}")
-        for name, schema in document["components"]["schemas"].items()
+        tag(
+            "section",
+            tag("h3", name),
+            prose(schema.get("description", "")),
+            field_table(schema, is_request=name in requests),
+            id=f"schema-{name}",
+        )
+        for name, schema in schemas.items()
     ]
     return join(tag("h2", "Schemas", id="schemas"), *sections)
+
+
+def _names_in_requests(document: Document) -> set[str]:
+    """Names of schemas that no unknown field may be put into: those of requests."""
+    schemas = document["components"]["schemas"].items()
+    return {name for name, schema in schemas if schema.get("additionalProperties") is False}
 
 
 def _errors(document: Document) -> Html:

@@ -15,11 +15,18 @@ _COMPARED = {"exclusiveMinimum": "more than", "minimum": "from", "exclusiveMaxim
 _GREATEST_EXACT = (1 << 53) - 1
 
 
-def field_table(schema: Document) -> Html:
-    """One row a field: name, type, what it means and its bounds."""
+def field_table(schema: Document, *, is_request: bool) -> Html:
+    """One row a field: name, type, what it means and its bounds.
+
+    Marked are the fewer: what a request must hold, and what an answer may leave out.
+    """
     required = schema.get("required", ())
     rows = [
-        (_name(name, name in required), type_of(field), described(field, field.get("description", "")))
+        (
+            _name(name, _mark(name in required, is_request)),
+            type_of(field),
+            described(field, field.get("description", "")),
+        )
         for name, field in schema.get("properties", {}).items()
     ]
     return table(("field", "type", "meaning"), rows)
@@ -29,7 +36,7 @@ def parameter_table(parameters: list[Document]) -> Html:
     """One row a parameter of the path or the query."""
     rows = [
         (
-            _name(parameter["name"], parameter["required"]),
+            _name(parameter["name"], _mark(parameter["required"], is_request=True)),
             parameter["in"],
             type_of(parameter["schema"]),
             described(parameter["schema"], parameter["description"]),
@@ -39,8 +46,14 @@ def parameter_table(parameters: list[Document]) -> Html:
     return table(("parameter", "in", "type", "meaning"), rows)
 
 
-def _name(name: str, required: bool) -> Html:
-    return join(tag("code", name), tag("span", "required", class_="required") if required else "")
+def _mark(is_required: bool, is_request: bool) -> str:
+    if is_request:
+        return "required" if is_required else ""
+    return "" if is_required else "optional"
+
+
+def _name(name: str, mark: str) -> Html:
+    return join(tag("code", name), tag("span", mark, class_=f"mark {mark}") if mark else "")
 
 
 def type_of(schema: Document) -> Html:

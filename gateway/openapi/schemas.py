@@ -55,7 +55,7 @@ class SchemaBook:
             schema = self._value(field, is_request=is_request)
         if is_request:
             schema.update(keywords(rules))
-        return {**schema, "description": self._field_description(field)}
+        return {**schema, "description": self._field_description(field, is_request=is_request)}
 
     def _object(self, message: Descriptor, *, is_request: bool, left_out: Collection[str] = ()) -> Schema:
         fields = [field for field in message.fields if field.name not in left_out]
@@ -102,9 +102,9 @@ class SchemaBook:
         description = "\n".join([self.comment(enum.full_name), *lines])
         return {"type": "string", "enum": list(taken.values()), "description": description}
 
-    def _field_description(self, field: FieldDescriptor) -> str:
+    def _field_description(self, field: FieldDescriptor, *, is_request: bool) -> str:
         text = self.comment(field.full_name)
-        if field.enum_type is None:
+        if field.enum_type is None or not is_request:
             return text
         values = self._enum_schema(field.enum_type, refused_numbers(rules_of(field)))["description"]
         return f"{text}\n\n{values}"

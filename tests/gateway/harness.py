@@ -19,7 +19,7 @@ from gateway.contracts import known_scopes
 from gateway.http_server import HttpServer
 from gateway.keys.domain import ApiKey, generate_key, hash_key
 from gateway.keys.storage import insert_key, revoke_key
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings
 from mesh.database import Database
 from mesh.server import Server
 from mesh.settings import RpcSettings
@@ -38,7 +38,7 @@ class Served:
     http: aiohttp.ClientSession
     database: Database
     gateway: wiring.Gateway
-    settings: GatewaySettings
+    settings: Settings
     sms: Sms
     orders: Orders
     key: str = field(default="", repr=False)
@@ -98,7 +98,7 @@ async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> Asy
                 stack, order_pb2_grpc.add_OrderServiceServicer_to_server, orders, order_pb2, "OrderService"
             ),
         }
-        settings = GatewaySettings(
+        settings = Settings(
             **{
                 "database_url": f"sqlite:///{directory}/gateway.db",
                 "redis_url": valkey_url,

@@ -1,5 +1,7 @@
 import asyncio
 import json
+import statistics
+import time
 
 import pytest
 
@@ -74,6 +76,16 @@ async def test_connection_is_kept_and_requests_may_follow_each_other(served: Ser
     request = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
     last = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
     assert (await served.raw(request * 3 + last)).count(b"HTTP/1.1 200 ") == 4
+
+
+async def test_answers_do_not_wait_for_a_delayed_acknowledgement(served: Served) -> None:
+    took_seconds = []
+    for _ in range(11):
+        started_at = time.perf_counter()
+        async with served.http.get("/healthz") as response:
+            await response.read()
+        took_seconds.append(time.perf_counter() - started_at)
+    assert statistics.median(took_seconds) < 0.03
 
 
 async def test_header_cannot_be_injected_through_the_request_id(served: Served) -> None:

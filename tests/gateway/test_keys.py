@@ -4,13 +4,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from gateway.keys.domain import ApiKey, generate_key, hash_key, key_id_of
 from gateway.keys.ring import KeyRing
 from gateway.keys.storage import find_key, insert_key, migrate
 from gateway.problems import ProblemError
+from gateway.tables import metadata
 from mesh.database import Database
 from mesh.testing import eventually
 from tests.gateway.harness import BRAND, Served, ServeGateway
@@ -124,6 +129,21 @@ async def test_key_is_read_once_while_it_is_remembered(tmp_path: Path) -> None:
     assert all(answer is answers[0] for answer in answers)
     await database.close()
     assert await ring.authenticate(header) is answers[0]
+
+
+async def test_migrations_make_the_tables_as_they_are_described(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/keys.db")
+    await migrate(database)
+    await migrate(database)
+
+    def differences(connection: sa.Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"version_table": "gateway_version"})
+        found: list[Any] = compare_metadata(context, metadata)
+        return found
+
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+    await database.close()
 
 
 async def test_memory_of_unknown_keys_is_bounded(tmp_path: Path) -> None:

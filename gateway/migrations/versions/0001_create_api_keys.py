@@ -1,3 +1,5 @@
+"""Create api keys."""
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -17,7 +19,3 @@ def upgrade() -> None:
         sa.Column("expires_at_ms", sa.BigInteger),
         sa.Column("revoked_at_ms", sa.BigInteger),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("api_keys")
