@@ -161,7 +161,7 @@ class Outcome(StrEnum):
     UNKNOWN = "UNKNOWN"
     RETRY = "RETRY"
     UNPAID = "UNPAID"
-    STALE = "STALE"
+    WITHDRAWN = "WITHDRAWN"
     LOST = "LOST"
 
 
@@ -179,7 +179,7 @@ VERDICTS: Mapping[Outcome, Verdict] = {
     Outcome.UNKNOWN: Verdict(RecordEvent.LOSE, DispatchEvent.LOSE),
     Outcome.RETRY: Verdict(None, DispatchEvent.RETRY),
     Outcome.UNPAID: Verdict(RecordEvent.REFUSE, DispatchEvent.RECORD),
-    Outcome.STALE: Verdict(RecordEvent.REFUSE, DispatchEvent.RECORD),
+    Outcome.WITHDRAWN: Verdict(RecordEvent.REFUSE, DispatchEvent.RECORD),
 }
 
 

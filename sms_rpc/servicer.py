@@ -12,7 +12,7 @@ from mesh.pages import PageRequest
 from mesh.timestamps import to_ms, to_timestamp
 from sms_rpc.acceptance import SendRequest
 from sms_rpc.dispatching import Claimed, Dispatching, Submission
-from sms_rpc.domain import Outcome, Record, RecordStatus, SmsType, Task, timeline
+from sms_rpc.domain import USEFUL_SECONDS, Outcome, Record, RecordStatus, SmsType, Task, timeline
 from sms_rpc.messages import BlockedPhone, Messages
 from sms_rpc.receipts import Receipt, Receipts, ReceiptVerdict, RecordedReceipt
 from sms_rpc.sending import Accepted, Sending
@@ -249,7 +249,7 @@ def _dispatch(claimed: Claimed) -> pb.Dispatch:
             for record in claimed.records
         ],
         attempt=row.attempt,
-        due_time=to_timestamp(row.wanted_at_ms),
+        expire_time=to_timestamp(row.wanted_at_ms + USEFUL_SECONDS[task.sms_type] * 1000),
         payment_id=row.payment_id,
         outcome=pb.DispatchOutcome.Value(f"DISPATCH_OUTCOME_{row.outcome or 'UNSPECIFIED'}"),
     )

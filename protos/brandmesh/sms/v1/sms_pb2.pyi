@@ -175,8 +175,8 @@ class _DispatchOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dispa
     """Not now; try again after retry_after_seconds."""
     DISPATCH_OUTCOME_UNPAID: _DispatchOutcome.ValueType  # 5
     """Not paid and not sent because the cost center refused to charge."""
-    DISPATCH_OUTCOME_STALE: _DispatchOutcome.ValueType  # 6
-    """Not paid and not sent because it is older than its type is of use: release."""
+    DISPATCH_OUTCOME_WITHDRAWN: _DispatchOutcome.ValueType  # 6
+    """Not paid and not sent, because it is no longer of use or nobody carries it: release."""
     DISPATCH_OUTCOME_LOST: _DispatchOutcome.ValueType  # 7
     """Its outcome was unknown and no receipt came in time: refund the messages that are named, one by one."""
 
@@ -195,8 +195,8 @@ DISPATCH_OUTCOME_RETRY: DispatchOutcome.ValueType  # 4
 """Not now; try again after retry_after_seconds."""
 DISPATCH_OUTCOME_UNPAID: DispatchOutcome.ValueType  # 5
 """Not paid and not sent because the cost center refused to charge."""
-DISPATCH_OUTCOME_STALE: DispatchOutcome.ValueType  # 6
-"""Not paid and not sent because it is older than its type is of use: release."""
+DISPATCH_OUTCOME_WITHDRAWN: DispatchOutcome.ValueType  # 6
+"""Not paid and not sent, because it is no longer of use or nobody carries it: release."""
 DISPATCH_OUTCOME_LOST: DispatchOutcome.ValueType  # 7
 """Its outcome was unknown and no receipt came in time: refund the messages that are named, one by one."""
 Global___DispatchOutcome: _TypeAlias = DispatchOutcome  # noqa: Y015
@@ -1206,7 +1206,7 @@ class Dispatch(_message.Message):
     FREEZE_REQUEST_ID_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
-    DUE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     dispatch_id: _builtins.int
@@ -1240,8 +1240,8 @@ class Dispatch(_message.Message):
         """Its messages that are still to be sent; in stage REPORT, those whose outcome is to be reported."""
 
     @_builtins.property
-    def due_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was accepted, or was due."""
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """After this it is no longer of use and is not sent."""
 
     def __init__(
         self,
@@ -1258,13 +1258,13 @@ class Dispatch(_message.Message):
         freeze_request_id: _builtins.str = ...,
         recipients: _abc.Iterable[Global___DispatchRecipient] | None = ...,
         attempt: _builtins.int = ...,
-        due_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
         payment_id: _builtins.str = ...,
         outcome: Global___DispatchOutcome.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "brand_id", b"brand_id", "content", b"content", "dispatch_id", b"dispatch_id", "due_time", b"due_time", "freeze_id", b"freeze_id", "freeze_request_id", b"freeze_request_id", "mode", b"mode", "outcome", b"outcome", "payment_id", b"payment_id", "recipients", b"recipients", "signature", b"signature", "stage", b"stage", "type", b"type", "variable", b"variable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "brand_id", b"brand_id", "content", b"content", "dispatch_id", b"dispatch_id", "expire_time", b"expire_time", "freeze_id", b"freeze_id", "freeze_request_id", b"freeze_request_id", "mode", b"mode", "outcome", b"outcome", "payment_id", b"payment_id", "recipients", b"recipients", "signature", b"signature", "stage", b"stage", "type", b"type", "variable", b"variable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,201 @@
+"""What providers push or we pull: receipts and messages from handsets, on their way to sms_rpc and the cost center."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from brandmesh.costcenter.v1 import costcenter_pb2
+from brandmesh.sms.v1 import sms_pb2
+from mesh import telemetry
+from mesh.bus.port import DEAD_SUFFIX, Bus, Message
+from mesh.inbox import Inbox, InboxItem, InboxOutcome, Requeue
+from sms_rmq.clients import CostCenter, SmsDispatches
+from sms_rmq.providers.accounts import Account
+from sms_rmq.providers.port import (
+    Callbacks,
+    MalformedCallbackError,
+    ProviderCallError,
+    Pulled,
+    Receipt,
+    Uplink,
+    Verdict,
+)
+
+INBOX_NAME = "sms.receipts"
+"""The Redis lists that the gateway's webhook pushes to."""
+
+MALFORMED_QUEUE = f"sms.callbacks{DEAD_SUFFIX}"
+"""Where callbacks that cannot be read are kept, as dead letters, for a person to look at."""
+
+_PULLS_MAX = 50
+"""Pulls of one account in a row: 100 receipts each."""
+
+_VERDICTS = {
+    Verdict.DELIVERED: sms_pb2.RECEIPT_VERDICT_DELIVERED,
+    Verdict.UNDELIVERED: sms_pb2.RECEIPT_VERDICT_UNDELIVERED,
+    Verdict.PENDING: sms_pb2.RECEIPT_VERDICT_PENDING,
+}
+
+Callback: TypeAlias = Receipt | Uplink
+
+log = telemetry.logger()
+
+
+class CallbackHandler:
+    """Handles items of the inbox, a batch at a time."""
+
+    def __init__(self, dispatches: SmsDispatches, cost_center: CostCenter, callbacks: Callbacks, bus: Bus) -> None:
+        self._dispatches = dispatches
+        self._cost_center = cost_center
+        self._callbacks = callbacks
+        self._bus = bus
+
+    async def handle(self, items: Sequence[InboxItem]) -> list[InboxOutcome]:
+        """Record what was pushed; True for each item that is done. Raises DomainError when a service is away."""
+        outcomes: list[InboxOutcome] = [True] * len(items)
+        receipts: dict[int, Receipt] = {}
+        uplinks: list[Uplink] = []
+        for position, item in enumerate(items):
+            try:
+                callback = _read(item.body, self._callbacks)
+            except MalformedCallbackError as error:
+                await self._keep_malformed(item.body, error)
+                continue
+            if isinstance(callback, Receipt):
+                receipts[position] = callback
+            else:
+                uplinks.append(callback)
+        if uplinks:
+            await self._dispatches.record_uplinks([_uplink(uplink) for uplink in uplinks])
+        outcomes_of_receipts = await self._record_receipts(list(receipts.values()))
+        for position, outcome in zip(receipts, outcomes_of_receipts, strict=True):
+            outcomes[position] = outcome
+        return outcomes
+
+    async def _record_receipts(self, receipts: Sequence[Receipt]) -> list[InboxOutcome]:
+        """Update the records, then tell the cost center. Both are idempotent, so a crash in between repeats both."""
+        if not receipts:
+            return []
+        recorded = await self._dispatches.record_receipts([_receipt(receipt) for receipt in receipts])
+        reports = [_report(receipt, one) for receipt, one in zip(receipts, recorded, strict=True) if one.settled]
+        for refusal in await self._cost_center.report_receipts(reports):
+            if refusal is not None and refusal.is_retryable:
+                raise refusal
+            if refusal is not None:
+                log.warning("the cost center refuses a receipt", reason=refusal.reason, error=refusal.message)
+        return [Requeue("NOT_PAID_YET") if one.retry else True for one in recorded]
+
+    async def _keep_malformed(self, body: bytes, error: MalformedCallbackError) -> None:
+        """Keep what cannot be read: the provider hands it over once."""
+        log.error("callback cannot be read", field=error.field, problem=error.problem, queue=MALFORMED_QUEUE)
+        await self._bus.publish(MALFORMED_QUEUE, [Message(body, {"reason": str(error)})])
+
+
+class ReceiptPull:
+    """Takes receipts and uplinks that could not be pushed, and puts them with those that could."""
+
+    def __init__(self, accounts: Sequence[Account], inbox: Inbox, bus: Bus) -> None:
+        self._accounts = accounts
+        self._inbox = inbox
+        self._bus = bus
+
+    async def pull(self) -> None:
+        """Pull from each account until it has no more."""
+        for account in self._accounts:
+            try:
+                await self._pull(account)
+            except ProviderCallError as error:
+                log.warning("pull failed", account=account.name, reason=error.reason, code=error.code)
+
+    async def _pull(self, account: Account) -> None:
+        for pull in (account.provider.pull_receipts, account.provider.pull_uplinks):
+            for _ in range(_PULLS_MAX):
+                pulled: Pulled[Any] = await pull()
+                await self._keep(pulled)
+                if not pulled.items and not pulled.malformed:
+                    break
+
+    async def _keep(self, pulled: Pulled[Any]) -> None:
+        bodies = [encode(item) for item in pulled.items]
+        if bodies:
+            await self._inbox.push(*bodies)
+        malformed = [
+            Message(json.dumps(dict(item.fields)).encode(), {"reason": str(item.error)}) for item in pulled.malformed
+        ]
+        if malformed:
+            await self._bus.publish(MALFORMED_QUEUE, malformed)
+
+
+def encode(callback: Callback) -> bytes:
+    """Write a pulled callback as an item of the inbox."""
+    kind = "receipt" if isinstance(callback, Receipt) else "uplink"
+    now_ms = time.time_ns() // 1_000_000
+    return json.dumps({"kind": kind, "received_at_ms": now_ms, "value": dataclasses.asdict(callback)}).encode()
+
+
+def _read(body: bytes, callbacks: Callbacks) -> Callback:
+    """Read an item: a push as it came, or a pulled callback. Raises MalformedCallbackError."""
+    try:
+        item = json.loads(body)
+        kind, query, value = item["kind"], item.get("query"), item.get("value")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise MalformedCallbackError("item", "is not an item of the inbox") from None
+    if value is not None:
+        return _pulled(kind, value)
+    parameters = dict(parse_qsl(str(query), keep_blank_values=True))
+    if kind == "receipt":
+        return callbacks.parse_receipt(parameters)
+    if kind == "uplink":
+        return callbacks.parse_uplink(parameters)
+    raise MalformedCallbackError("kind", "is neither receipt nor uplink")
+
+
+def _pulled(kind: str, value: dict[str, Any]) -> Callback:
+    try:
+        if kind == "receipt":
+            return Receipt(**{**value, "verdict": Verdict(value["verdict"])})
+        return Uplink(**value)
+    except (TypeError, KeyError, ValueError):
+        raise MalformedCallbackError("value", "is not a pulled callback") from None
+
+
+def _receipt(receipt: Receipt) -> sms_pb2.SmsReceipt:
+    return sms_pb2.SmsReceipt(
+        dispatch_id=receipt.dispatch_id,
+        phone=receipt.phone_e164,
+        provider_message_id=receipt.provider_message_id,
+        verdict=_VERDICTS[receipt.verdict],
+        provider_code=receipt.provider_code,
+        billed_segments=receipt.billed_segments,
+    )
+
+
+def _uplink(uplink: Uplink) -> sms_pb2.SmsUplink:
+    return sms_pb2.SmsUplink(
+        phone=uplink.phone_e164,
+        content=uplink.content,
+        destination=uplink.destination,
+        sent_at=uplink.sent_at,
+        part_group=uplink.part_group,
+        part_number=uplink.part_number,
+        part_count=uplink.part_count,
+    )
+
+
+def _report(receipt: Receipt, recorded: sms_pb2.RecordedReceipt) -> costcenter_pb2.SmsReceiptStatusCallBackRequest:
+    return costcenter_pb2.SmsReceiptStatusCallBackRequest(
+        brand_id=recorded.brand_id,
+        request_id=f"receipt/{recorded.message_id}",
+        payment_id=recorded.payment_id,
+        message_id=recorded.message_id,
+        status=costcenter_pb2.SMS_RECEIPT_STATUS_DELIVERED
+        if recorded.delivered
+        else costcenter_pb2.SMS_RECEIPT_STATUS_UNDELIVERED,
+        charged_num=recorded.segments,
+        billed_num=receipt.billed_segments,
+    )

@@ -1,0 +1,267 @@
+"""The way of one dispatch: claim -> pay -> submit -> record -> tell the cost center -> finish.
+
+The row in sms_rpc is the truth at every step, so a step that fails is not repeated here for long: the lease runs out,
+and the sweep puts the dispatch back on its queue, or makes its outcome unknown once it may have been submitted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Sequence
+from typing import cast
+
+from prometheus_client import Counter
+
+from brandmesh.costcenter.v1 import costcenter_pb2
+from brandmesh.sms.v1 import sms_pb2
+from mesh import telemetry
+from mesh.bus.port import Delivery
+from mesh.errors import DomainError
+from mesh.retry import RetryPolicy
+from mesh.timestamps import to_ms
+from mesh.worker import Dead, Done, Outcome
+from sms_rmq.clients import CostCenter, SmsDispatches
+from sms_rmq.providers.accounts import MAINLAND_PREFIX, ProviderAccounts
+from sms_rmq.providers.port import (
+    Accepted,
+    Recipient,
+    Rejected,
+    RetryLater,
+    SmsMode,
+    SmsType,
+    Submission,
+    Unknown,
+)
+
+_IDS_PER_CLAIM = 500
+_RETRY = RetryPolicy(first_delay_seconds=2, delay_seconds_max=120)
+_RECORD_ATTEMPTS = 8
+
+_outcomes = Counter("sms_dispatch_outcomes_total", "Dispatches by what became of them", ["type", "outcome"])
+
+log = telemetry.logger()
+
+
+class DispatchHandler:
+    """Works on dispatches that a queue names."""
+
+    def __init__(self, dispatches: SmsDispatches, cost_center: CostCenter, accounts: ProviderAccounts) -> None:
+        self._dispatches = dispatches
+        self._cost_center = cost_center
+        self._accounts = accounts
+        self._in_progress: set[int] = set()
+
+    async def handle(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Work on a batch of messages. Raises DomainError when nothing could be claimed: they come again."""
+        outcomes: list[Outcome] = []
+        wanted: list[int] = []
+        for delivery in deliveries:
+            ids = _read_ids(delivery.body)
+            outcomes.append(Dead("MALFORMED") if ids is None else Done())
+            wanted.extend(ids or ())
+        # A duplicate of what this process works on at the moment would be claimed by no one, and need not be asked for.
+        ids = [dispatch_id for dispatch_id in dict.fromkeys(wanted) if dispatch_id not in self._in_progress]
+        self._in_progress.update(ids)
+        try:
+            for start in range(0, len(ids), _IDS_PER_CLAIM):
+                await self._work(await self._dispatches.claim(ids[start : start + _IDS_PER_CLAIM]))
+        finally:
+            self._in_progress.difference_update(ids)
+        return outcomes
+
+    async def _work(self, claimed: Sequence[sms_pb2.Dispatch]) -> None:
+        """Work on dispatches side by side. What fails on one stays with that one, for the sweep."""
+        results = await asyncio.gather(*map(self._work_one, claimed), return_exceptions=True)
+        for dispatch, result in zip(claimed, results, strict=True):
+            if isinstance(result, BaseException):
+                log.error("dispatch is left to the sweep", dispatch_id=dispatch.dispatch_id, exc_info=result)
+
+    async def _work_one(self, dispatch: sms_pb2.Dispatch) -> None:
+        if dispatch.stage == sms_pb2.DISPATCH_STAGE_SEND:
+            outcome = await self._send(dispatch)
+            if outcome is None or outcome.outcome in _NOT_TOLD:
+                return
+            dispatch.outcome = outcome.outcome
+        await self._tell_cost_center(dispatch)
+        await self._dispatches.finish(dispatch.dispatch_id)
+
+    async def _send(self, dispatch: sms_pb2.Dispatch) -> sms_pb2.DispatchSubmission | None:
+        """Pay and submit; answer the recorded outcome, or None where another consumer has taken over."""
+        outcome = self._reason_not_to_send(dispatch) or await self._pay(dispatch)
+        if outcome is None:
+            if not await self._dispatches.record_charge(dispatch.dispatch_id, dispatch.payment_id):
+                return None
+            outcome = _recorded(dispatch, await self._accounts.submit(_submission(dispatch)))
+        await self._record(outcome)
+        _outcomes.labels(_type(dispatch), sms_pb2.DispatchOutcome.Name(outcome.outcome)).inc()
+        return outcome
+
+    def _reason_not_to_send(self, dispatch: sms_pb2.Dispatch) -> sms_pb2.DispatchSubmission | None:
+        """Look, before anything is paid, whether the message is still of use and somebody carries it."""
+        if _is_stale(dispatch):
+            return _give_up(dispatch, "EXPIRED")
+        mainland = dispatch.recipients[0].phone.startswith(MAINLAND_PREFIX)
+        account = self._accounts.choose(dispatch.brand_id, _type(dispatch), mainland=mainland)
+        if account is None:
+            return _give_up(dispatch, "NO_PROVIDER_ACCOUNT")
+        if not account.circuit.permits():
+            return _retry(dispatch, "PROVIDER_CIRCUIT_OPEN", "", account.circuit.retry_after_seconds)
+        return None
+
+    async def _pay(self, dispatch: sms_pb2.Dispatch) -> sms_pb2.DispatchSubmission | None:
+        """Charge once; a dispatch that is tried again is paid already. Answer why it cannot be, if it cannot."""
+        if dispatch.payment_id:
+            return None
+        request = costcenter_pb2.SmsSendPayRequest(
+            brand_id=dispatch.brand_id,
+            request_id=f"dispatch/{dispatch.dispatch_id}",
+            freeze_id=dispatch.freeze_id,
+            num=sum(recipient.segments for recipient in dispatch.recipients),
+        )
+        try:
+            dispatch.payment_id = await self._cost_center.pay(request)
+        except DomainError as error:
+            if error.is_retryable:
+                return _retry(dispatch, error.reason)
+            return _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_UNPAID, error.reason)
+        return None
+
+    async def _record(self, outcome: sms_pb2.DispatchSubmission) -> None:
+        """Record what the provider answered; while sms_rpc restarts, patiently, because nobody else knows it."""
+        for attempt in range(1, _RECORD_ATTEMPTS + 1):
+            try:
+                await self._dispatches.record_submission(outcome)
+            except DomainError as error:
+                if not error.is_retryable or attempt == _RECORD_ATTEMPTS:
+                    raise
+                await asyncio.sleep(min(attempt, 5))
+            else:
+                return
+
+    async def _tell_cost_center(self, dispatch: sms_pb2.Dispatch) -> None:
+        """Report the outcome. A refusal is final: somebody reported before, and that stands."""
+        try:
+            if dispatch.outcome == sms_pb2.DISPATCH_OUTCOME_WITHDRAWN:
+                await self._cost_center.release(_release(dispatch))
+            for report in _reports(dispatch):
+                await self._cost_center.report(report)
+        except DomainError as error:
+            if error.is_retryable:
+                raise
+            log.warning("the cost center refuses a report", dispatch_id=dispatch.dispatch_id, reason=error.reason)
+
+
+_NOT_TOLD = frozenset({sms_pb2.DISPATCH_OUTCOME_UNKNOWN, sms_pb2.DISPATCH_OUTCOME_RETRY})
+
+
+def _read_ids(body: bytes) -> list[int] | None:
+    try:
+        ids = json.loads(body)["ids"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    is_ids = isinstance(ids, list) and all(type(one) is int and one > 0 for one in ids)
+    return ids if is_ids else None
+
+
+def _type(dispatch: sms_pb2.Dispatch) -> SmsType:
+    return cast("SmsType", sms_pb2.SmsType.Name(dispatch.type).removeprefix("SMS_TYPE_").lower())
+
+
+def _is_stale(dispatch: sms_pb2.Dispatch) -> bool:
+    return time.time() * 1000 > to_ms(dispatch.expire_time)
+
+
+def _submission(dispatch: sms_pb2.Dispatch) -> Submission:
+    mode = sms_pb2.SmsMode.Name(dispatch.mode).removeprefix("SMS_MODE_").lower()
+    return Submission(
+        dispatch_id=dispatch.dispatch_id,
+        brand_id=dispatch.brand_id,
+        sms_type=_type(dispatch),
+        mode=cast("SmsMode", mode),
+        text=f"【{dispatch.signature}】{dispatch.content}",
+        variable=dispatch.variable,
+        recipients=[Recipient(recipient.phone, tuple(recipient.params)) for recipient in dispatch.recipients],
+    )
+
+
+def _outcome(
+    dispatch: sms_pb2.Dispatch, outcome: sms_pb2.DispatchOutcome.ValueType, reason: str, provider_code: str = ""
+) -> sms_pb2.DispatchSubmission:
+    return sms_pb2.DispatchSubmission(
+        dispatch_id=dispatch.dispatch_id, outcome=outcome, reason=reason, provider_code=provider_code
+    )
+
+
+def _retry(
+    dispatch: sms_pb2.Dispatch, reason: str, provider_code: str = "", after_seconds: float = 0
+) -> sms_pb2.DispatchSubmission:
+    """Put back, for the longer of what was asked for and our own growing pause. Its age bounds how often."""
+    outcome = _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_RETRY, reason, provider_code)
+    outcome.retry_after_seconds = max(math.ceil(after_seconds), _RETRY.delay_seconds(dispatch.attempt + 1))
+    return outcome
+
+
+def _give_up(dispatch: sms_pb2.Dispatch, reason: str) -> sms_pb2.DispatchSubmission:
+    """Fail a message that was not sent: its credits are released, or refunded where they are paid already."""
+    paid = bool(dispatch.payment_id)
+    return _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_REJECTED if paid else sms_pb2.DISPATCH_OUTCOME_WITHDRAWN, reason)
+
+
+def _recorded(
+    dispatch: sms_pb2.Dispatch, answer: Accepted | Rejected | RetryLater | Unknown
+) -> sms_pb2.DispatchSubmission:
+    """Put a provider's answer in the contract's words."""
+    match answer:
+        case Accepted(provider_message_id):
+            outcome = _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_SUBMITTED, "")
+            outcome.provider_message_id = provider_message_id
+        case Rejected(code, reason):
+            outcome = _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_REJECTED, reason, code)
+        case RetryLater(after_seconds, code, reason):
+            outcome = _retry(dispatch, reason, code, after_seconds)
+        case Unknown(reason, provider_message_id):
+            outcome = _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_UNKNOWN, reason)
+            outcome.provider_message_id = provider_message_id
+    return outcome
+
+
+def _release(dispatch: sms_pb2.Dispatch) -> costcenter_pb2.SmsReleaseFreezeNumRequest:
+    return costcenter_pb2.SmsReleaseFreezeNumRequest(
+        brand_id=dispatch.brand_id,
+        request_id=f"withdraw/{dispatch.dispatch_id}",
+        freeze_request_id=dispatch.freeze_request_id,
+        num=sum(recipient.segments for recipient in dispatch.recipients),
+    )
+
+
+def _reports(dispatch: sms_pb2.Dispatch) -> list[costcenter_pb2.SmsSendStatusCallBackRequest]:
+    """Say what the cost center has to hear: one word about the payment, or one about each message that was lost."""
+    if dispatch.outcome == sms_pb2.DISPATCH_OUTCOME_LOST:
+        return [
+            costcenter_pb2.SmsSendStatusCallBackRequest(
+                brand_id=dispatch.brand_id,
+                request_id=f"lost/{recipient.message_id}",
+                payment_id=dispatch.payment_id,
+                status=costcenter_pb2.SMS_SEND_STATUS_FAILED,
+                message_id=recipient.message_id,
+                num=recipient.segments,
+            )
+            for recipient in dispatch.recipients
+        ]
+    statuses = {
+        sms_pb2.DISPATCH_OUTCOME_SUBMITTED: costcenter_pb2.SMS_SEND_STATUS_SENT,
+        sms_pb2.DISPATCH_OUTCOME_REJECTED: costcenter_pb2.SMS_SEND_STATUS_FAILED,
+    }
+    if dispatch.outcome not in statuses:
+        return []
+    return [
+        costcenter_pb2.SmsSendStatusCallBackRequest(
+            brand_id=dispatch.brand_id,
+            request_id=f"dispatch/{dispatch.dispatch_id}",
+            payment_id=dispatch.payment_id,
+            status=statuses[dispatch.outcome],
+        )
+    ]

@@ -1,0 +1,50 @@
+"""What operators can set: above all, which part of the queues a process takes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from mesh.settings import CommaSeparated, RmqSettings
+from sms_rmq.providers.port import SmsMode, SmsType
+from sms_rmq.providers.settings import ProviderAccountSettings
+
+
+class Settings(RmqSettings):
+    """Settings of sms_rmq."""
+
+    brands: Annotated[frozenset[int], CommaSeparated] = Field(
+        frozenset(), description="Only the queues of these brands, comma-separated; empty: all brands"
+    )
+    except_brands: Annotated[frozenset[int], CommaSeparated] = Field(
+        frozenset(), description="Not the queues of these brands: they have processes of their own"
+    )
+    types: Annotated[frozenset[SmsType], CommaSeparated] = Field(
+        frozenset({"verification", "notification", "marketing"}), description="Only the queues of these types"
+    )
+    modes: Annotated[frozenset[SmsMode], CommaSeparated] = Field(
+        frozenset({"single", "batch"}), description="Only the queues of these modes"
+    )
+    concurrency: int = Field(4, ge=1, le=64, description="Batches of one queue that are worked at once")
+    handlers_max: int = Field(64, ge=1, le=1000, description="Batches of all queues that are worked at once")
+    receipts: bool = Field(True, description="Also consume receipts, pull them, and sweep")
+
+    peer_sms: str = Field("127.0.0.1:7102", description="Address of sms_rpc")
+    peer_costcenter: str = Field("127.0.0.1:7101", description="Address of costcenter_rpc")
+    provider_accounts: tuple[ProviderAccountSettings, ...] = Field(
+        min_length=1, description="Provider accounts as a JSON list; docs/configuration.md has each field"
+    )
+    inbox_shards: int = Field(
+        4, ge=1, le=64, description="Redis lists that receipts are spread over, as at the gateway"
+    )
+    pull_seconds: float = Field(30.0, ge=0, le=3600, description="Pause between two pulls of receipts; 0 pulls none")
+    claim_lease_seconds: int = Field(30, ge=5, le=3600, description="How long a claim holds until it is paid")
+    submit_lease_seconds: int = Field(
+        60, ge=5, le=3600, description="How long a submission may take before its outcome is unknown"
+    )
+
+    @field_validator("brands", "except_brands", "types", "modes", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
