@@ -4,12 +4,9 @@ import json
 import time
 from typing import Any
 
-import aiohttp
 import pytest
-from prometheus_client import REGISTRY
 
 from brandmesh.sms.v1 import sms_pb2
-from mesh.testing import eventually
 from tests.gateway.harness import BRAND, Served, ServeGateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -127,18 +124,6 @@ async def test_violations_of_a_contract_are_told_in_json_names(served: Served) -
     assert problem["detail"].startswith("requestId: ")
     _, _, problem = await refusal(served, "GET", f"{SMS}?pageSize=5000")
     assert problem["violations"][0]["field"] == "pageSize"
-
-
-async def test_one_refused_item_does_not_touch_others_of_its_batch(served: Served) -> None:
-    contents = ["a", "no credit", "b", "defect", "c"]
-    answers = await asyncio.gather(
-        *(
-            ask(served, "POST", SMS, json={**SEND, "requestId": f"mixed-{index}", "content": content})
-            for index, content in enumerate(contents)
-        )
-    )
-    assert [status for status, _, _ in answers] == [200, 402, 200, 500, 200]
-    assert "secret" not in json.dumps(answers[3][1])
 
 
 @pytest.mark.parametrize(
@@ -291,30 +276,6 @@ async def test_malformed_trace_context_is_replaced(served: Served) -> None:
     assert len(served.sms.metadata[-1]["traceparent"]) == 55
 
 
-async def test_sends_that_come_together_travel_together(served: Served) -> None:
-    served.sms.batches.clear()
-    served.sms.hold.clear()
-    asking = [
-        asyncio.create_task(ask(served, "POST", SMS, json={**SEND, "requestId": f"together-{number}"}))
-        for number in range(100)
-    ]
-    # The first batches are held at the peer while the rest arrives.
-    await eventually(lambda: REGISTRY.get_sample_value("http_server_in_flight") == 100)
-    served.sms.hold.set()
-    assert {status for status, _, _ in await asyncio.gather(*asking)} == {200}
-    assert sum(map(len, served.sms.batches)) == 100
-    assert len(served.sms.batches) < 50
-    assert {sent.request_id for batch in served.sms.batches for sent in batch} == {f"together-{n}" for n in range(100)}
-
-
-async def test_large_send_goes_by_itself(served: Served) -> None:
-    served.sms.singles.clear()
-    phones = [f"138{number:08d}" for number in range(100_000)]
-    status, answer, _ = await ask_large(served, SMS, {**SEND, "phones": phones})
-    assert (status, answer["acceptedCount"]) == (200, 100_000)
-    assert len(served.sms.singles[0].phones) == 100_000
-
-
 async def test_large_list_of_messages_does_not_hold_up_others(served: Served) -> None:
     recipients = [{"phone": f"138{number:08d}", "params": ["Li", "4"]} for number in range(50_000)]
     body = {"requestId": "v", "type": "marketing", "content": "Hi {$var}{$var}", "signature": "ab"}
@@ -325,31 +286,6 @@ async def test_large_list_of_messages_does_not_hold_up_others(served: Served) ->
         assert status == 200
     status, answer, _ = await large
     assert (status, answer["acceptedCount"]) == (200, 50_000)
-
-
-async def test_deadline_of_one_caller_is_its_own(serve: ServeGateway) -> None:
-    served = await serve(request_timeout_seconds=0.3, coalesce_in_flight_max=1)
-    served.sms.hold.clear()
-    status, reason, _ = await refusal(served, "POST", SMS, json=SEND)
-    assert (status, reason) == (504, "DEADLINE_EXCEEDED")
-    served.sms.hold.set()
-    status, _, _ = await ask(served, "POST", SMS, json={**SEND, "requestId": "after"})
-    assert status == 200
-
-
-async def test_caller_that_goes_away_does_not_break_its_batch(serve: ServeGateway) -> None:
-    served = await serve(coalesce_in_flight_max=1)
-    served.sms.hold.clear()
-    first = asyncio.create_task(ask(served, "POST", SMS, json={**SEND, "requestId": "first"}))
-    await eventually(lambda: served.sms.batches)
-    async with aiohttp.ClientSession(served.url) as leaving:
-        gone = asyncio.create_task(leaving.post(SMS, json={**SEND, "requestId": "gone"}, headers=served.headers()))
-        stays = asyncio.create_task(ask(served, "POST", SMS, json={**SEND, "requestId": "stays"}))
-        await eventually(lambda: REGISTRY.get_sample_value("http_server_in_flight") == 3)
-        gone.cancel()
-        await asyncio.gather(gone, return_exceptions=True)
-    served.sms.hold.set()
-    assert [(await task)[0] for task in (first, stays)] == [200, 200]
 
 
 async def test_peer_that_is_away_is_told_without_its_address(serve: ServeGateway) -> None:
