@@ -1,17 +1,36 @@
-"""Waiting out something that is away: with growing pauses, and one log line when it goes and one when it is back."""
+"""Telling that something is away, and waiting it out: with growing pauses, and two log lines instead of thousands."""
 
 from __future__ import annotations
 
 import asyncio
 
+import grpc
+from redis.exceptions import RedisError
+
 from mesh import telemetry
+from mesh.bus.port import BusUnavailableError
+from mesh.errors import DomainError
+from mesh.redis_connection import is_unavailable
 from mesh.retry import full_jitter_seconds
 from mesh.waiting import set_within
 
 PAUSE_SECONDS_FIRST = 0.2
 PAUSE_SECONDS_MAX = 5.0
 
+_OUTAGE_CODES = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+)
+
 log = telemetry.logger(part="outage")
+
+
+def is_outage(error: Exception) -> bool:
+    """Tell "something that we need is away" from "this request cannot be served"."""
+    if isinstance(error, DomainError):
+        return error.code in _OUTAGE_CODES
+    if isinstance(error, RedisError):
+        return is_unavailable(error)
+    return isinstance(error, (BusUnavailableError, OSError))  # a TimeoutError is an OSError
 
 
 class Outage:

@@ -25,10 +25,14 @@ class LuaScript:
         self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     @classmethod
-    def from_files(cls, package: str, *names: str) -> LuaScript:
-        """Read a script from the Lua files of a package, the first ones being its head."""
+    def from_files(cls, package: str, *names: str, frees_memory: bool = False) -> LuaScript:
+        """Read a script from the Lua files of a package, the first ones being its head.
+
+        A server that is out of memory refuses scripts that write, except those said to free memory in the end.
+        """
         folder = files(package) / "lua"
-        return cls("\n".join((folder / name).read_text(encoding="utf-8") for name in names))
+        source = "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+        return cls("#!lua flags=allow-oom\n" + source if frees_memory else source)
 
     async def run(self, redis: Redis, keys: Sequence[str], arguments: Sequence[Argument]) -> Reply:
         """Run it as one step that no other command comes between."""

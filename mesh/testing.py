@@ -12,12 +12,16 @@ Value = TypeVar("Value")
 
 @overload
 async def eventually(
-    check: Callable[[], Awaitable[Value]], timeout_seconds: float = ..., every_seconds: float = ...
+    check: Callable[[], Awaitable[Value | None]], timeout_seconds: float = ..., every_seconds: float = ...
 ) -> Value: ...
 @overload
-async def eventually(check: Callable[[], Value], timeout_seconds: float = ..., every_seconds: float = ...) -> Value: ...
 async def eventually(
-    check: Callable[[], Value | Awaitable[Value]], timeout_seconds: float = 10.0, every_seconds: float = 0.02
+    check: Callable[[], Value | None], timeout_seconds: float = ..., every_seconds: float = ...
+) -> Value: ...
+async def eventually(
+    check: Callable[[], Value | Awaitable[Value | None] | None],
+    timeout_seconds: float = 10.0,
+    every_seconds: float = 0.02,
 ) -> Value:
     """Call `check` until it answers something true, and answer that.
 

@@ -133,11 +133,11 @@ class MemoryBus:
         deadline = clock() + timeout_seconds
         while True:
             self._changed.clear()
-            ready, due_in_seconds = self._look(tuple(prefixes))
+            ready, pause = self._look(tuple(prefixes))
             remaining = deadline - clock()
             if ready or remaining <= 0:
                 return ready
-            await set_within(self._changed, min(remaining, due_in_seconds, LOOK_SECONDS_MAX))
+            await set_within(self._changed, min(remaining, pause))
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
         self._check_visibility(visibility_seconds)
@@ -220,7 +220,7 @@ class MemoryBus:
         return hidden.entry
 
     def _look(self, prefixes: tuple[str, ...]) -> tuple[set[str], float]:
-        """Name the queues with work, and say in how many seconds the next one will have some."""
+        """Name the queues with work, and say after how many seconds to look again."""
         now_ms = self._clock_ms()
         ready: set[str] = set()
         next_due_ms = now_ms + int(LOOK_SECONDS_MAX * 1000)

@@ -10,16 +10,16 @@ from mesh.redis_script import LuaScript
 _PACKAGE = "mesh.bus"
 
 
-def _queue_script(name: str) -> LuaScript:
-    return LuaScript.from_files(_PACKAGE, "queue.lua", name)
+def _queue_script(name: str, *, frees_memory: bool = False) -> LuaScript:
+    return LuaScript.from_files(_PACKAGE, "queue.lua", name, frees_memory=frees_memory)
 
 
 PUBLISH = _queue_script("publish.lua")
-RECEIVE = _queue_script("receive.lua")
-ACK = _queue_script("ack.lua")
-NACK = _queue_script("nack.lua")
-EXTEND = _queue_script("extend.lua")
-DEAD = _queue_script("dead.lua")
+RECEIVE = _queue_script("receive.lua", frees_memory=True)
+ACK = _queue_script("ack.lua", frees_memory=True)
+NACK = _queue_script("nack.lua", frees_memory=True)
+EXTEND = _queue_script("extend.lua", frees_memory=True)
+DEAD = _queue_script("dead.lua", frees_memory=True)
 REQUEUE_DEAD = _queue_script("requeue_dead.lua")
 DEPTH = _queue_script("depth.lua")
 READY = LuaScript.from_files(_PACKAGE, "ready.lua")

@@ -40,7 +40,7 @@ READY_QUEUES_MAX = 1000
 LOOK_SECONDS_MAX = 1.0
 """A sleeper looks this often although nothing woke it: pub/sub may lose messages."""
 
-_LOOK_SECONDS_MIN = 0.002
+LOOK_SECONDS_MIN = 0.002
 _FIELDS_A_MESSAGE = 5
 
 
@@ -93,12 +93,11 @@ class RedisStreamsBus:
         with self._sleeper(tuple(prefixes)) as sleeper:
             while True:
                 sleeper.woken.clear()
-                ready, due_in_seconds = await self._look(sleeper.prefixes)
+                ready, pause = await self._look(sleeper.prefixes)
                 remaining = deadline - clock()
                 if ready or remaining <= 0:
                     return ready
-                pause = min(remaining, due_in_seconds, LOOK_SECONDS_MAX)
-                await set_within(sleeper.woken, max(pause, _LOOK_SECONDS_MIN))
+                await set_within(sleeper.woken, min(remaining, pause))
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
         self._check_visibility(visibility_seconds)
@@ -166,19 +165,19 @@ class RedisStreamsBus:
             return await script.run(self._redis, keys or self._keys.of_queue(queue), (queue, channel, *arguments))
 
     async def _look(self, prefixes: tuple[str, ...]) -> tuple[set[str], float]:
-        """Name the queues that are due, and say in how many seconds the next one will be."""
+        """Name the queues that are due, and say after how many seconds to look again."""
         ready: set[str] = set()
-        due_in_seconds = LOOK_SECONDS_MAX
+        pause = LOOK_SECONDS_MAX
         with _unavailable():
             replies = await asyncio.gather(
                 *(scripts.READY.run(self._redis, [due], (READY_QUEUES_MAX, *prefixes)) for due in self._keys.due())
             )
         for reply in replies:
-            due_in_ms, *names = cast("list[bytes]", reply)
+            next_due_in_ms, *names = cast("list[bytes]", reply)
             ready.update(name.decode() for name in names)
-            if int(due_in_ms) >= 0:
-                due_in_seconds = min(due_in_seconds, int(due_in_ms) / 1000)
-        return ready, due_in_seconds
+            if int(next_due_in_ms) >= 0:
+                pause = min(pause, int(next_due_in_ms) / 1000)
+        return ready, max(pause, LOOK_SECONDS_MIN)
 
     @contextmanager
     def _sleeper(self, prefixes: tuple[str, ...]) -> Iterator[_Sleeper]:

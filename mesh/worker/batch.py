@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from mesh import telemetry
+from mesh.alongside import alongside
 from mesh.bus.port import Bus, BusUnavailableError, Delivery
+from mesh.poison import handle_apart
 from mesh.worker import metrics
 from mesh.worker.route import Dead, Done, Outcome, Retry, Route
 
@@ -27,7 +28,7 @@ async def work(bus: Bus, route: Route, queue: str, deliveries: Sequence[Delivery
     try:
         # A batch has one trace: that of its first message.
         with telemetry.from_headers(deliveries[0].headers):
-            async with _kept_hidden(bus, route, deliveries):
+            async with alongside(_keep_hidden(bus, route, deliveries)):
                 outcomes = await _handle(route, queue, deliveries)
             await _settle(bus, route, deliveries, outcomes)
     finally:
@@ -35,35 +36,25 @@ async def work(bus: Bus, route: Route, queue: str, deliveries: Sequence[Delivery
 
 
 async def _handle(route: Route, queue: str, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-    """Call the handler; whatever it raises becomes a retry of the whole batch."""
-    try:
+    """Call the handler; whatever it raises becomes a retry of the messages that are to blame."""
+    errors: list[Exception] = []
+
+    async def call(batch: Sequence[Delivery]) -> Sequence[Outcome]:
         with metrics.handler_seconds.labels(route.name).time():
             async with asyncio.timeout(route.timeout_seconds):
-                return _one_each(await route.handler(queue, deliveries), deliveries)
-    except Exception as error:
-        log.exception("handler failed", route=route.name, queue=queue, messages=len(deliveries))
-        return [Retry(f"{type(error).__name__}: {error}")] * len(deliveries)
+                return await route.handler(queue, batch)
 
+    def failed(error: Exception) -> Outcome:
+        errors.append(error)
+        return Retry(f"{type(error).__name__}: {error}")
 
-def _one_each(outcomes: Sequence[Outcome], deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-    if len(outcomes) != len(deliveries):
-        raise RuntimeError(f"handler answered {len(outcomes)} outcomes for {len(deliveries)} messages")
+    outcomes = await handle_apart(call, deliveries, failed)
+    if errors:
+        log.error("handler failed", route=route.name, queue=queue, failures=len(errors), exc_info=errors[0])
     return outcomes
 
 
-@asynccontextmanager
-async def _kept_hidden(bus: Bus, route: Route, deliveries: Sequence[Delivery]) -> AsyncIterator[None]:
-    extending = asyncio.create_task(_extend(bus, route, deliveries))
-    try:
-        yield
-    finally:
-        extending.cancel()
-        await asyncio.wait([extending])
-    if not extending.cancelled():
-        extending.result()
-
-
-async def _extend(bus: Bus, route: Route, deliveries: Sequence[Delivery]) -> None:
+async def _keep_hidden(bus: Bus, route: Route, deliveries: Sequence[Delivery]) -> None:
     while True:
         await asyncio.sleep(route.visibility_seconds / 3)
         try:

@@ -33,7 +33,11 @@ class Dead:
 Outcome: TypeAlias = Done | Retry | Dead
 
 Handler: TypeAlias = Callable[[str, Sequence[Delivery]], Awaitable[Sequence[Outcome]]]
-"""Works on a batch of one queue: one outcome a delivery, in order. Raising means that all of them are to be retried."""
+"""Works on a batch of one queue: one outcome a delivery, in order.
+
+When it raises because something is away (`mesh.outage.is_outage`), the batch is retried. When it raises anything else,
+it is called again with each half of the batch, until the messages that it fails on are alone; these are retried.
+"""
 
 
 def accept_all(_: str) -> bool:

@@ -1,8 +1,8 @@
 """Working many queues at once, so that none waits for another.
 
 A queue that has work gets a lane: a task that receives a batch, handles it, settles it, and goes on until the queue is
-empty. A full batch says that there may be more, and opens a further lane beside it, up to the route's concurrency. A
-queue without work has no lane and costs nothing.
+empty. While it handles, the queue may get further lanes, up to the route's concurrency. A queue without work has no
+lane and costs nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mesh import telemetry
 from mesh.bus.port import Bus, BusUnavailableError
+from mesh.lanes import Lanes
 from mesh.outage import Outage
 from mesh.worker.batch import work
 from mesh.worker.route import Route
@@ -48,7 +49,6 @@ class Worker:
         self._prefixes = frozenset(route.prefix for route in routes)
         self._turns = asyncio.Semaphore(handlers_max)
         self._queues: dict[str, _Queue] = {}
-        self._lanes: set[asyncio.Task[None]] = set()
         self._waiting_outage = Outage("bus (waiting)")
         self._working_outage = Outage("bus (working)")
 
@@ -58,12 +58,13 @@ class Worker:
         Those that take longer are cancelled, and their messages come back when their visibility has passed.
         """
         async with asyncio.TaskGroup() as group:
-            dispatching = group.create_task(self._dispatch(group, stop), name="dispatch")
+            lanes = Lanes(group)
+            dispatching = group.create_task(self._dispatch(lanes, stop), name="dispatch")
             await stop.wait()
             dispatching.cancel()
-            await self._drain(drain_seconds)
+            await lanes.drain(drain_seconds)
 
-    async def _dispatch(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+    async def _dispatch(self, lanes: Lanes, stop: asyncio.Event) -> None:
         """Open lanes for the queues that have work."""
         pause = _LOOK_PAUSE_SECONDS_FIRST
         while True:
@@ -73,7 +74,7 @@ class Worker:
                 await self._waiting_outage.pause(error, stop)
                 continue
             self._waiting_outage.end()
-            opened = [queue for queue in ready if self._open_lane(group, queue, stop)]
+            opened = [queue for queue in ready if self._open_lane(lanes, queue, stop)]
             if ready and not opened:
                 # All of them are being worked on: the bus would name them again at once.
                 await asyncio.sleep(pause)
@@ -81,7 +82,7 @@ class Worker:
             else:
                 pause = _LOOK_PAUSE_SECONDS_FIRST
 
-    def _open_lane(self, group: asyncio.TaskGroup, name: str, stop: asyncio.Event) -> bool:
+    def _open_lane(self, lanes: Lanes, name: str, stop: asyncio.Event) -> bool:
         """Open a lane unless the queue has its full number, or one that will see the work anyway."""
         queue = self._queues.get(name)
         if queue is None:
@@ -93,14 +94,12 @@ class Worker:
             return False
         queue.lanes += 1
         queue.is_receiving = True
-        lane = group.create_task(self._lane(group, name, queue, stop), name=f"lane {name}")
-        self._lanes.add(lane)
-        lane.add_done_callback(self._lanes.discard)
+        lanes.open(self._lane(name, queue, stop), name=f"lane {name}")
         return True
 
-    async def _lane(self, group: asyncio.TaskGroup, name: str, queue: _Queue, stop: asyncio.Event) -> None:
+    async def _lane(self, name: str, queue: _Queue, stop: asyncio.Event) -> None:
         try:
-            while await self._turn(group, name, queue, stop):
+            while await self._turn(name, queue, stop):
                 queue.is_receiving = True
         except BusUnavailableError as error:
             await self._working_outage.pause(error, stop)
@@ -113,7 +112,7 @@ class Worker:
             if queue.lanes == 0:
                 del self._queues[name]
 
-    async def _turn(self, group: asyncio.TaskGroup, name: str, queue: _Queue, stop: asyncio.Event) -> bool:
+    async def _turn(self, name: str, queue: _Queue, stop: asyncio.Event) -> bool:
         """Work one batch; answer whether there was one."""
         route = queue.route
         async with self._turns:
@@ -122,17 +121,6 @@ class Worker:
             deliveries = await self._bus.receive(name, route.batch_max, route.visibility_seconds)
             self._working_outage.end()
             queue.is_receiving = False
-            if len(deliveries) == route.batch_max:
-                self._open_lane(group, name, stop)
             if deliveries:
                 await work(self._bus, route, name, deliveries)
         return bool(deliveries)
-
-    async def _drain(self, drain_seconds: float) -> None:
-        if not self._lanes:
-            return
-        _, late = await asyncio.wait(set(self._lanes), timeout=drain_seconds)
-        if late:
-            log.warning("handlers cancelled at shutdown", lanes=len(late), drain_seconds=drain_seconds)
-        for lane in late:
-            lane.cancel()

@@ -25,7 +25,6 @@ end
 local function ripen()
   local ripe = redis.call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, ripe_max)
   for _, member in ipairs(ripe) do
-    -- Removed first: a server that is out of memory refuses a script whose first write adds, and lets this one go on.
     redis.call('ZREM', delayed, member)
     local attempts, published_at, start = string.match(member, '^(%d+) (%d+) ()')
     append(attempts, published_at, string.sub(member, start))

@@ -60,6 +60,15 @@ async def test_queues_of_all_buckets_are_seen(valkey: EmbeddedValkey, redis: Red
     await bus.close()
 
 
+async def test_delays_are_kept_closely(bus: RedisStreamsBus) -> None:
+    await bus.wait_ready(["q"], 0)
+    started = time.monotonic()
+    await bus.publish("q", messages("x"), delay_seconds=1)
+    assert await bus.wait_ready(["q"], 5) == {"q"}
+    assert 0.99 <= time.monotonic() - started < 1.3
+    await receive_one(bus, "q")
+
+
 class TestAgainstTheModel:
     """Random calls, answered alike by the streams and by memory."""
 
@@ -160,6 +169,7 @@ class TestHealing:
                 await bus.publish("q", messages("refused"))
             await bus.ack([await receive_one(bus, "q")])
             (delayed,) = await eventually(lambda: bus.receive("q", 1, HIDDEN_SECONDS))
+            await bus.extend([delayed], HIDDEN_SECONDS)
             await bus.nack(delayed, 0)
             assert bodies(await bus.receive("q", 1, HIDDEN_SECONDS)) == ["delayed"]
         finally:
