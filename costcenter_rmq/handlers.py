@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from costcenter_rmq.clients import BATCH_MAX, CostCenterJobs
+from mesh.bus.id_messages import read_ids
 from mesh.bus.port import Delivery
 from mesh.worker import Dead, Done, Outcome, Retry
 
@@ -18,8 +18,8 @@ class JobHandler:
 
     async def handle(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """Apply the jobs of many messages together; a message is done when all of its jobs are."""
-        named = [_read_ids(delivery.body) for delivery in deliveries]
-        wanted = list(dict.fromkeys(job_id for ids in named for job_id in ids or ()))
+        named = [_read(delivery) for delivery in deliveries]
+        wanted = list(dict.fromkeys(job_id for ids in named if not isinstance(ids, Dead) for job_id in ids))
         settled: dict[int, bool] = {}
         for start in range(0, len(wanted), BATCH_MAX):
             chunk = wanted[start : start + BATCH_MAX]
@@ -27,16 +27,14 @@ class JobHandler:
         return [_outcome(ids, settled) for ids in named]
 
 
-def _outcome(ids: list[int] | None, settled: dict[int, bool]) -> Outcome:
-    if ids is None:
-        return Dead("MALFORMED")
-    return Done() if all(settled[job_id] for job_id in ids) else Retry("NOT_APPLIED")
-
-
-def _read_ids(body: bytes) -> list[int] | None:
+def _read(delivery: Delivery) -> list[int] | Dead:
     try:
-        ids = json.loads(body)["ids"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    is_ids = isinstance(ids, list) and all(type(one) is int and one > 0 for one in ids)
-    return ids if is_ids else None
+        return read_ids(delivery.body)
+    except ValueError as error:
+        return Dead(str(error))
+
+
+def _outcome(ids: list[int] | Dead, settled: dict[int, bool]) -> Outcome:
+    if isinstance(ids, Dead):
+        return ids
+    return Done() if all(settled[job_id] for job_id in ids) else Retry("NOT_APPLIED")

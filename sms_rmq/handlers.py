@@ -7,7 +7,6 @@ and the sweep puts the dispatch back on its queue, or makes its outcome unknown 
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from prometheus_client import Counter
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.sms.v1 import sms_pb2
 from mesh import telemetry
+from mesh.bus.id_messages import read_ids
 from mesh.bus.port import Delivery
 from mesh.errors import DomainError
 from mesh.retry import RetryPolicy
@@ -59,9 +59,12 @@ class DispatchHandler:
         outcomes: list[Outcome] = []
         wanted: list[int] = []
         for delivery in deliveries:
-            ids = _read_ids(delivery.body)
-            outcomes.append(Dead("MALFORMED") if ids is None else Done())
-            wanted.extend(ids or ())
+            try:
+                wanted += read_ids(delivery.body)
+            except ValueError as error:
+                outcomes.append(Dead(str(error)))
+            else:
+                outcomes.append(Done())
         # A duplicate of what this process works on at the moment would be claimed by no one, and need not be asked for.
         ids = [dispatch_id for dispatch_id in dict.fromkeys(wanted) if dispatch_id not in self._in_progress]
         self._in_progress.update(ids)
@@ -155,15 +158,6 @@ class DispatchHandler:
 
 
 _NOT_TOLD = frozenset({sms_pb2.DISPATCH_OUTCOME_UNKNOWN, sms_pb2.DISPATCH_OUTCOME_RETRY})
-
-
-def _read_ids(body: bytes) -> list[int] | None:
-    try:
-        ids = json.loads(body)["ids"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    is_ids = isinstance(ids, list) and all(type(one) is int and one > 0 for one in ids)
-    return ids if is_ids else None
 
 
 def _type(dispatch: sms_pb2.Dispatch) -> SmsType:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mesh import telemetry
-from mesh.bus.port import Bus, BusUnavailableError, Message
+from mesh.bus.id_messages import IDS_PER_MESSAGE, publish_ids
+from mesh.bus.port import Bus, BusUnavailableError
 from sms_rpc.domain import SmsMode, SmsType, queue_name
-
-_SINGLES_PER_MESSAGE = 50
-"""Single messages that one entry of a queue names: the cost of the queue all but vanishes."""
 
 log = telemetry.logger()
 
@@ -44,14 +41,10 @@ class Publisher:
         for publication in publications:
             by_queue.setdefault(publication.queue, []).append(publication)
         failed: list[Publication] = []
-        headers = telemetry.inject_headers()
         for queue, waiting in by_queue.items():
-            size = _SINGLES_PER_MESSAGE if waiting[0].mode is SmsMode.SINGLE else 1
-            messages = [
-                Message(_body(waiting[start : start + size]), headers) for start in range(0, len(waiting), size)
-            ]
+            size = IDS_PER_MESSAGE if waiting[0].mode is SmsMode.SINGLE else 1
             try:
-                await self._bus.publish(queue, messages)
+                await publish_ids(self._bus, queue, [publication.dispatch_id for publication in waiting], size)
             except BusUnavailableError as error:
                 log.warning("dispatches wait for the sweep", queue=queue, count=len(waiting), error=str(error))
                 failed.extend(waiting)
@@ -61,7 +54,3 @@ class Publisher:
         """Whether nothing of a queue waits or is being worked on, so that what is missing there was lost."""
         depth = await self._bus.depth(queue)
         return depth.ready + depth.in_flight + depth.delayed == 0
-
-
-def _body(publications: Sequence[Publication]) -> bytes:
-    return json.dumps({"ids": [publication.dispatch_id for publication in publications]}).encode()

@@ -12,12 +12,12 @@ IDS_PER_MESSAGE = 100
 """Bounds what one failing id makes to be done again, and what a consumer takes at once."""
 
 
-async def publish_ids(bus: Bus, queue: str, ids: Sequence[int]) -> None:
+async def publish_ids(bus: Bus, queue: str, ids: Sequence[int], ids_per_message: int = IDS_PER_MESSAGE) -> None:
     """Publish ids in as few messages as the bound allows, with the present trace. Raises BusUnavailableError."""
     headers = telemetry.inject_headers()
     messages = [
-        Message(json.dumps({"ids": list(ids[start : start + IDS_PER_MESSAGE])}).encode(), headers)
-        for start in range(0, len(ids), IDS_PER_MESSAGE)
+        Message(json.dumps({"ids": list(ids[start : start + ids_per_message])}).encode(), headers)
+        for start in range(0, len(ids), ids_per_message)
     ]
     if messages:
         await bus.publish(queue, messages)

@@ -1,0 +1,30 @@
+"""Children that do not outlive their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> Callable[[], None] | None:
+    """Make the `preexec_fn` of a child that gets SIGTERM when its parent dies, even by SIGKILL.
+
+    Linux alone can do that; elsewhere None, and a killed parent leaves its children behind.
+    """
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent_pid = os.getpid()
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # The parent may have died between the fork and the line above.
+        if os.getppid() != parent_pid:
+            os._exit(1)
+
+    return prepare

@@ -1,0 +1,154 @@
+"""The commands of `python -m meshctl`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mesh.bus.connect import connect_bus
+from mesh.bus.port import DEAD_SUFFIX, Bus
+from mesh.channel import Peer
+from mesh.errors import DomainError
+from meshctl import demo
+from meshctl.local import AlreadyRunningError, LocalMesh, LocalOptions, run_local
+from meshctl.supervisor import ProcessFailedError
+
+cli = typer.Typer(help="Operates brandmesh.", no_args_is_help=True, add_completion=False)
+console = Console()
+
+RedisUrl = Annotated[str, typer.Option(envvar="BRANDMESH_REDIS_URL", help="Redis or Valkey")]
+BusUrl = Annotated[str, typer.Option(envvar="BRANDMESH_BUS_URL", help="Where queues live; empty: on the Redis URL")]
+_REDIS_URL_DEFAULT = "redis://127.0.0.1:7100/0"
+
+
+@cli.command()
+def run(
+    state: Annotated[Path, typer.Option(help="Directory of databases, logs and queues")] = Path("var"),
+    fixed_ports: Annotated[bool, typer.Option(help="Use the usual ports where they are free")] = True,
+) -> None:
+    """Run the whole mesh with the sandbox on this machine, send one SMS, and serve until Ctrl-C."""
+    try:
+        asyncio.run(_run(LocalOptions(state.resolve(), fixed_ports)))
+    except (AlreadyRunningError, ProcessFailedError) as error:
+        console.print(f"[red]{error}[/red]", highlight=False)
+        raise typer.Exit(1) from None
+
+
+async def _run(options: LocalOptions) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    console.print("starting brandmesh ...")
+    async with run_local(options) as mesh:
+        brands = await demo.prepare(mesh)
+        _show(mesh, brands, await demo.send_one(mesh, brands[0]))
+        watching = asyncio.create_task(mesh.supervisor.wait())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if watching.done():
+            watching.result()
+        watching.cancel()
+        console.print("stopping ...")
+
+
+def _show(mesh: LocalMesh, brands: list[demo.DemoBrand], message: dict[str, Any]) -> None:
+    timeline = Table(title=f"SMS {message['sms']['messageId']} to {message['sms']['phone']}", title_justify="left")
+    timeline.add_column("status")
+    timeline.add_column("time")
+    for event in message["timeline"]:
+        timeline.add_row(event["status"], event["time"])
+    console.print(timeline)
+    addresses = Table(show_header=False, box=None)
+    for name, value in {
+        "gateway": mesh.gateway_url,
+        "documentation": f"{mesh.gateway_url}/docs",
+        "sandbox": mesh.sandbox_url,
+        **{f"grpc {name}": address for name, address in mesh.grpc_addresses.items()},
+        **{f"key of brand {brand.brand_id}": brand.api_key for brand in brands},
+        "all of this": str(mesh.options.state_directory / "demo.json"),
+        "logs": str(mesh.supervisor.log_directory),
+    }.items():
+        addresses.add_row(name, value)
+    console.print(addresses, soft_wrap=True, highlight=False)
+    console.print("serving; Ctrl-C stops")
+
+
+@cli.command("open-brand")
+def open_brand(
+    brand_id: Annotated[int, typer.Argument(min=1, help="The brand")],
+    costcenter: Annotated[str, typer.Option(help="Address of costcenter_rpc")] = "127.0.0.1:7101",
+    sms: Annotated[str, typer.Option(help="Address of sms_rpc")] = "127.0.0.1:7102",
+    credit: Annotated[int, typer.Option(min=0, help="Credits of a first package, granted once")] = 0,
+    international: Annotated[bool, typer.Option(help="May send outside mainland China")] = False,
+) -> None:
+    """Make a brand known to the cost center and the SMS service."""
+
+    async def open_it() -> None:
+        cost_peer, sms_peer = Peer("costcenter_rpc", costcenter), Peer("sms_rpc", sms)
+        try:
+            await demo.open_brand(cost_peer, sms_peer, brand_id, credit=credit, international=international)
+        finally:
+            await cost_peer.close()
+            await sms_peer.close()
+
+    try:
+        asyncio.run(open_it())
+    except DomainError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"brand {brand_id} is open; `python -m gateway.keys create --brands {brand_id} ...` makes its key")
+
+
+@cli.command()
+def queues(prefix: str = "", redis_url: RedisUrl = _REDIS_URL_DEFAULT, bus_url: BusUrl = "") -> None:
+    """Show how full the queues are, dead letters included."""
+
+    async def show(bus: Bus) -> Table:
+        table = Table("queue", "ready", "in flight", "delayed", "oldest (s)")
+        for queue in await bus.queues(prefix):
+            depth = await bus.depth(queue)
+            counts = (depth.ready, depth.in_flight, depth.delayed)
+            table.add_row(queue, *map(str, counts), f"{depth.oldest_age_seconds:.1f}")
+        return table
+
+    console.print(_with_bus(show, redis_url, bus_url))
+
+
+@cli.command("dead-letters")
+def dead_letters(
+    queue: Annotated[str, typer.Argument(help="The queue, without .dead")],
+    requeue: Annotated[int, typer.Option(min=0, help="Put up to so many back on the queue")] = 0,
+    redis_url: RedisUrl = _REDIS_URL_DEFAULT,
+    bus_url: BusUrl = "",
+) -> None:
+    """Show the dead letters of a queue, or put them back on it."""
+
+    async def show(bus: Bus) -> Table | str:
+        name = queue.removesuffix(DEAD_SUFFIX)
+        if requeue:
+            return f"{await bus.requeue_dead(name, requeue)} put back"
+        table = Table("id", "published", "reason", "body")
+        for letter in await bus.list_dead(name, 100):
+            body = letter.body.decode(errors="replace")
+            table.add_row(letter.message_id, str(letter.published_at_ms), letter.headers.get("reason", ""), body[:200])
+        return table
+
+    console.print(_with_bus(show, redis_url, bus_url))
+
+
+def _with_bus(use: Any, redis_url: str, bus_url: str) -> Any:
+    async def run_it() -> Any:
+        bus = connect_bus(bus_url, redis_url, consumer="meshctl")
+        try:
+            return await use(bus)
+        finally:
+            await bus.close()
+
+    return asyncio.run(run_it())
