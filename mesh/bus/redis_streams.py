@@ -56,7 +56,7 @@ class RedisStreamsBus:
     """The `Bus` port on streams.
 
     `buckets` is how many Redis Cluster slots the queues are spread over, and stays the same for the life of the data.
-    The client must speak RESP2 and answer bytes; the bus closes it.
+    The client must speak RESP2 and answer bytes; the bus closes it. Needs Valkey, or Redis 7 or later.
     """
 
     def __init__(self, redis: Redis, *, buckets: int = 1, visibility_seconds_min: int = VISIBILITY_SECONDS_MIN) -> None:
