@@ -1,0 +1,58 @@
+# Everything a developer or CI calls. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv with everything in it
+
+.PHONY: run
+run: install ## Run the whole mesh on this machine, with a demonstration, until Ctrl-C
+	@exec $(BIN)/python -m meshctl run
+
+.PHONY: test
+test: install lint ## Run all checks and the whole suite on the embedded engines
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: install ## Check style, types, borders between folders, contracts and generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/generate_contracts.py --check
+	$(BIN)/buf lint protos/contracts.binpb --config buf.yaml
+	$(BIN)/buf breaking protos/contracts.binpb --against protos/released.binpb --config buf.yaml
+
+.PHONY: format
+format: install ## Format the code and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: protos
+protos: install ## Generate the stubs, the descriptor image and docs/openapi.json from protos/
+	$(BIN)/python tools/generate_contracts.py
+	$(BIN)/python -m gateway.openapi > docs/openapi.json
+
+.PHONY: lock
+lock: install ## Write requirements.lock anew from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate \
+	  --python-version 3.11 --all-extras --group dev --output-file requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## Remove the virtual environment and all state
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis
