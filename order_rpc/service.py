@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from mesh import pages
 from mesh.database import Database
 from mesh.ids import IdAllocator
@@ -59,10 +61,7 @@ class Orders:
     async def get(self, brand_id: int, order_id: int) -> Order:
         """Read one order with its payment. Raises ORDER_NOT_FOUND."""
         async with self._database.read() as connection:
-            order = await storage.read_order(connection, order_id)
-        if order is None or order.brand_id != brand_id:
-            raise refusals.order_not_found(order_id)
-        return order
+            return await _read(connection, brand_id, order_id)
 
     async def list(self, brand_id: int, page: pages.PageRequest) -> OrderPage:
         """Read a page of a brand's orders, newest first."""
@@ -79,11 +78,11 @@ class Orders:
 
         Raises ORDER_NOT_FOUND, ORDER_NOT_CANCELLABLE.
         """
-        order = await self.get(brand_id, order_id)
         async with self._database.write() as connection:
+            await _read(connection, brand_id, order_id)
             if await storage.move_orders(connection, [order_id], OrderEvent.CANCEL):
                 await storage.move_payments(connection, [order_id], PaymentEvent.CLOSE)
-            order = await storage.read_order(connection, order_id) or order
+            order = await _read(connection, brand_id, order_id)
         if order.status is not OrderStatus.CANCELLED:
             raise refusals.order_not_cancellable(order)
         if order.payment is not None and order.payment.status is PaymentStatus.CLOSED:
@@ -101,3 +100,10 @@ class Orders:
             await self._database.insert_ignore(connection, tables.package, [storage.package_row(package)])
             await storage.update_package(connection, package)
         return package
+
+
+async def _read(connection: AsyncConnection, brand_id: int, order_id: int) -> Order:
+    order = await storage.read_order(connection, order_id)
+    if order is None or order.brand_id != brand_id:
+        raise refusals.order_not_found(order_id)
+    return order

@@ -1,0 +1,1 @@
+"""What orders have done behind queues and by the clock: paid packages granted, overdue orders cancelled."""

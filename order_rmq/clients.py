@@ -1,0 +1,83 @@
+"""The peers in this service's words. Each call may raise DomainError, and may be made again as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from brandmesh.costcenter.v1 import costcenter_pb2
+from brandmesh.costcenter.v1.costcenter_pb2_grpc import CostCenterServiceStub
+from brandmesh.order.v1 import order_pb2
+from brandmesh.order.v1.order_pb2_grpc import OrderJobServiceStub
+from mesh.channel import Peer
+from mesh.timestamps import to_ms, to_timestamp
+
+SWEEP_TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PaidOrder:
+    """What a paid order brings: so many credits for its brand, until `expires_at_ms`."""
+
+    order_id: int
+    brand_id: int
+    credits: int
+    expires_at_ms: int
+
+
+class OrderJobs:
+    """order_rpc, as far as queues and clocks need it."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = OrderJobServiceStub(peer.channel)
+
+    async def paid_orders(self, order_ids: Sequence[int]) -> list[PaidOrder]:
+        """Answer those of up to 1,000 orders that are paid and not granted."""
+        request = order_pb2.GetPaidOrdersRequest(order_ids=order_ids)
+        response = await self._peer.call(self._stub.GetPaidOrders, request)
+        return [
+            PaidOrder(order.order_id, order.brand_id, order.credits, to_ms(order.expire_time))
+            for order in response.orders
+        ]
+
+    async def record_grants(self, lots: Mapping[int, str]) -> None:
+        """Record up to 1,000 grants as order_id -> lot_id."""
+        grants = [order_pb2.OrderGrant(order_id=order_id, lot_id=lot_id) for order_id, lot_id in lots.items()]
+        await self._peer.call(self._stub.RecordGrants, order_pb2.RecordGrantsRequest(grants=grants))
+
+    async def publish_paid_events(self, events_max: int) -> int:
+        """Have the outbox published; answer how many events there were."""
+        request = order_pb2.PublishPaidEventsRequest(events_max=events_max)
+        response = await self._peer.call(self._stub.PublishPaidEvents, request, SWEEP_TIMEOUT_SECONDS)
+        return response.published_count
+
+    async def cancel_overdue_orders(self, orders_max: int) -> int:
+        """Have overdue orders cancelled; answer how many there were."""
+        request = order_pb2.CancelOverdueOrdersRequest(orders_max=orders_max)
+        response = await self._peer.call(self._stub.CancelOverdueOrders, request, SWEEP_TIMEOUT_SECONDS)
+        return response.cancelled_count
+
+
+class CostCenter:
+    """costcenter_rpc, as far as packages need it."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = CostCenterServiceStub(peer.channel)
+
+    async def grant(self, order: PaidOrder) -> str:
+        """Add the credits of an order to its brand, once; answer the lot."""
+        name = f"order/{order.order_id}"
+        request = costcenter_pb2.GrantSmsPackageRequest(
+            brand_id=order.brand_id,
+            request_id=name,
+            num=order.credits,
+            expire_time=to_timestamp(order.expires_at_ms),
+            reference=name,
+        )
+        return (await self._peer.call(self._stub.GrantSmsPackage, request)).lot_id
+
+    async def open_account(self, brand_id: int) -> None:
+        """Open the account of a brand that has none."""
+        await self._peer.call(self._stub.OpenSmsAccount, costcenter_pb2.OpenSmsAccountRequest(brand_id=brand_id))

@@ -1,0 +1,19 @@
+"""Expecting to be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import pytest
+
+from mesh.errors import DomainError
+
+
+@contextmanager
+def refused(reason: str, code: grpc.StatusCode) -> Iterator[pytest.ExceptionInfo[DomainError]]:
+    """Expect a refusal with this reason and this status."""
+    with pytest.raises(DomainError) as refusal:
+        yield refusal
+    assert (refusal.value.reason, refusal.value.code) == (reason, code)
