@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -53,6 +54,9 @@ BRAND = 7
 OTHER_BRAND = 8
 PACKAGE = pb.PutPackageRequest(package_id="sms-1000", title="一千条短信", credits=1000, price_fen=4_500, valid_days=30)
 DAY_MS = 86_400_000
+
+DATABASE_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
+"""A database of a server, to run these tests on it; its tables are emptied before each test. Empty: SQLite files."""
 
 
 class SwitchedBus(MemoryBus):
@@ -249,7 +253,7 @@ class Shop:
 
 @asynccontextmanager
 async def running_shop(directory: Path, **changes: Any) -> AsyncIterator[Shop]:
-    """Start everything but order_rmq; `changes` are settings of order_rpc."""
+    """Start everything but order_rmq, on empty databases; `changes` are settings of order_rpc."""
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(running_sandbox(quick_settings()))
         bus = SwitchedBus()
@@ -257,7 +261,7 @@ async def running_shop(directory: Path, **changes: Any) -> AsyncIterator[Shop]:
         settings = Settings(
             **{
                 "listen": "127.0.0.1:0",
-                "database_url": f"sqlite:///{await _migrated(directory, 'order', wiring.MIGRATIONS)}",
+                "database_url": changes.get("database_url") or await prepare(directory),
                 "migrate": False,
                 "drain_seconds": 0.5,
                 "payment_channel_url": sandbox.url,
@@ -281,6 +285,20 @@ async def running_shop(directory: Path, **changes: Any) -> AsyncIterator[Shop]:
         )
         await peer.call(shop.orders.PutPackage, PACKAGE)
         yield shop
+
+
+async def prepare(directory: Path) -> str:
+    """Make an empty, migrated database for the orders; answer its URL."""
+    if not DATABASE_URL:
+        return f"sqlite:///{await _migrated(directory, 'order', wiring.MIGRATIONS)}"
+    database = Database(DATABASE_URL)
+    await migrations.upgrade(database, wiring.MIGRATIONS)
+    async with database.write() as connection:
+        for table in tables.metadata.sorted_tables:
+            if table is not tables.id_block:
+                await connection.execute(sa.delete(table))
+    await database.close()
+    return DATABASE_URL
 
 
 async def _start_cost_center(directory: Path, stack: AsyncExitStack) -> str:

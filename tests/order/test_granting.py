@@ -13,7 +13,7 @@ from mesh.errors import DomainError
 from mesh.testing import eventually
 from mesh.worker import Dead, Done, Retry
 from order_rmq import consumer
-from order_rpc import paid_events, tables
+from order_rpc import paid_events, storage, tables
 from tests.order.harness import BRAND, DAY_MS, OTHER_BRAND, Shop, notification
 from tests.order.refusals import refused
 
@@ -137,12 +137,11 @@ class TestOutages:
 
     async def test_a_crash_between_the_grant_and_its_record_grants_once(self, shop: Shop) -> None:
         await shop.open_account()
-        order = await shop.create()
-        fields = notification(await shop.open(order))
-        async with shop.consuming() as crashing:
-            await shop.notify(fields)
-            # Nothing can be recorded while this transaction is open; the grant is in the cost center's own database.
-            async with shop.database.write():
+        order = await paid(shop)
+        async with shop.database.write() as connection:
+            # While this lasts no grant can be recorded. The grant itself is in the cost center's own database.
+            await storage.lock_order(connection, int(order.order_id))
+            async with shop.consuming() as crashing:
                 await eventually(lambda: _has_granted(shop))
                 crashing.cancel()
                 await asyncio.wait([crashing])

@@ -50,21 +50,21 @@ class TestCreatePayment:
         assert len({payment.SerializeToString(deterministic=True) for payment in payments}) == 1
         assert section((await shop.sandbox.stats("payment"))["payments"])["NOTPAY"] == 1
 
-    async def test_the_channel_being_away_is_told_and_a_repeat_goes_on(self, tmp_path: Path) -> None:
+    async def test_the_channel_being_away_is_told_and_a_repeat_goes_on(self, shop: Shop, tmp_path: Path) -> None:
+        same = {"database_url": shop.settings.database_url}
         (tmp_path / "away").mkdir()
-        async with running_shop(tmp_path / "away", payment_channel_url="http://127.0.0.1:1") as shop:
-            order = await shop.create()
+        async with running_shop(tmp_path / "away", payment_channel_url="http://127.0.0.1:1", **same) as away:
+            order = await away.create()
             with refused("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE) as refusal:
-                await shop.open(order)
+                await away.open(order)
             assert refusal.value.retry_after_seconds
-            (row,) = await shop.rows(tables.payment)
-            assert (row["status"], row["pay_url"]) == ("PENDING", "")
-            database_url = shop.settings.database_url
-        (tmp_path / "back").mkdir()
-        async with running_shop(tmp_path / "back", database_url=database_url) as shop:
-            payment = await shop.open(order)
-            assert payment.payment_id == str(row["payment_id"])
-            assert payment.pay_url
+        (row,) = await shop.rows(tables.payment)
+        assert (row["status"], row["pay_url"]) == ("PENDING", "")
+
+        payment = await shop.open(order)
+
+        assert payment.payment_id == str(row["payment_id"])
+        assert payment.pay_url
 
     async def test_a_lost_answer_of_the_channel_is_asked_for_again(self, shop: Shop) -> None:
         order = await shop.create()
