@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from prometheus_client import Counter
 
 from mesh import telemetry
+from mesh.outage import is_outage
 from mesh.waiting import set_within
 
 log = telemetry.logger(part="periodic")
@@ -44,8 +45,11 @@ class Periodic:
         with telemetry.from_headers({}):
             try:
                 await self._function()
-            except Exception:
+            except Exception as error:
                 _runs.labels(self._job, "failed").inc()
-                log.exception("periodic job failed", job=self._job)
+                if is_outage(error):
+                    log.warning("periodic job postponed", job=self._job, error=str(error))
+                else:
+                    log.exception("periodic job failed", job=self._job)
             else:
                 _runs.labels(self._job, "done").inc()

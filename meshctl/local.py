@@ -105,7 +105,9 @@ async def run_local(options: LocalOptions) -> AsyncIterator[LocalMesh]:
         valkey = await EmbeddedValkey.start(state / "valkey", ports["valkey"])
         stack.push_async_callback(valkey.stop)
         supervisor = Supervisor(state / "log")
+        # Consumers finish what they hold while the services that they need are still there.
         stack.push_async_callback(supervisor.stop)
+        stack.push_async_callback(supervisor.stop, ("gateway", "sms_rmq", "costcenter_rmq", "order_rmq"))
         mesh = LocalMesh(options, ports, _webhook_secret(state), supervisor, valkey)
         await supervisor.start(mesh.specs())
         yield mesh

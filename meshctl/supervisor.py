@@ -64,8 +64,8 @@ class Supervisor:
         raise _failure(waits[done.pop()])
 
     async def stop(self, names: Sequence[str] | None = None) -> None:
-        """Ask processes to drain, all at once, and kill those that do not end in time."""
-        stopping = [self._running.pop(name) for name in names or list(self._running)]
+        """Ask processes to drain, all at once, and kill those that do not end in time. Unnamed: all that still run."""
+        stopping = [self._running.pop(name) for name in names or list(self._running) if name in self._running]
         for one in stopping:
             if one.process.returncode is None:
                 one.process.terminate()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -109,9 +110,25 @@ async def move_records(
     """
     if not ranges:
         return
-    targets = record_targets(event)
     further = values or [{}] * len(ranges)
-    assignments: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in further[0]}
+    rows = [
+        {
+            "first_id": first,
+            "end_id": first + count,
+            "now_ms": now_ms,
+            **{f"to_{name}": value for name, value in one.items()},
+        }
+        for (first, count), one in zip(ranges, further, strict=True)
+    ]
+    await connection.execute(_move_statement(event, tuple(further[0])), rows)
+
+
+@cache
+def _move_statement(event: RecordEvent, names: tuple[str, ...]) -> sa.Update:
+    """Build the compare-and-set of one event, setting further columns `names`."""
+    targets = record_targets(event)
+    now_ms = sa.bindparam("now_ms", type_=sa.BigInteger)
+    assignments: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in names}
     if event is not RecordEvent.WITHHOLD:
         for target in set(targets.values()):
             assignments[_TIME_OF[target]] = _time_of(target, targets, now_ms)
@@ -121,20 +138,20 @@ async def move_records(
     assignments["status"] = sa.case(
         *[(record.c.status == source.value, target.value) for source, target in targets.items()]
     )
-    statement = (
+    return (
         sa.update(record)
         .where(
             record.c.record_id >= sa.bindparam("first_id"),
             record.c.record_id < sa.bindparam("end_id"),
-            record.c.status.in_([status.value for status in record_sources(event)]),
+            _has_status(record_sources(event)),
         )
         .values(assignments)
     )
-    rows = [
-        {"first_id": first, "end_id": first + count, **{f"to_{name}": value for name, value in one.items()}}
-        for (first, count), one in zip(ranges, further, strict=True)
-    ]
-    await connection.execute(statement, rows)
+
+
+def _has_status(statuses: Iterable[RecordStatus]) -> sa.ColumnElement[bool]:
+    """Whether a record has one of the statuses. IN would not do: its lists cannot be used in an executemany."""
+    return sa.or_(*[record.c.status == status.value for status in statuses])
 
 
 async def note_late_submissions(
@@ -146,13 +163,12 @@ async def note_late_submissions(
 
     The provider had them at the latest when the receipt came, so that is noted as the time.
     """
-    settled = [RecordStatus.DELIVERED.value, RecordStatus.FAILED.value]
     statement = (
         sa.update(record)
         .where(
             record.c.record_id >= sa.bindparam("first_id"),
             record.c.record_id < sa.bindparam("end_id"),
-            record.c.status.in_(settled),
+            _has_status([RecordStatus.DELIVERED, RecordStatus.FAILED]),
             record.c.submitted_at_ms == 0,
             record.c.charged_at_ms > 0,
         )
@@ -165,12 +181,15 @@ async def note_late_submissions(
     await connection.execute(statement, rows)
 
 
-def _time_of(target: RecordStatus, targets: Mapping[RecordStatus, RecordStatus], now_ms: int) -> Any:
+def _time_of(
+    target: RecordStatus, targets: Mapping[RecordStatus, RecordStatus], now_ms: sa.ColumnElement[int]
+) -> sa.ColumnElement[int]:
     """Note when `target` was reached; a record that was there before keeps its time."""
     column = record.c[_TIME_OF[target]]
-    stays = [source.value for source, to in targets.items() if source is to]
-    if stays:
-        return sa.case((record.c.status.in_(stays), column), else_=now_ms)
+    stays = [source for source, to in targets.items() if source is to]
+    reached = [source for source, to in targets.items() if source is not to and to is target]
+    if stays or len(set(targets.values())) > 1:
+        return sa.case((_has_status(reached), now_ms), else_=column)
     return now_ms
 
 
@@ -269,10 +288,10 @@ async def finish_loading(connection: AsyncConnection, task_id: int, state: Dispa
 
 async def withhold_dispatches(connection: AsyncConnection, dispatch_ids: Sequence[int], *, look_at_ms: int) -> None:
     """Take queued dispatches back to wait for the sweep."""
-    sources = [state.value for state in dispatch_sources(DispatchEvent.WITHHOLD)]
+    sources = [dispatch.c.state == state.value for state in dispatch_sources(DispatchEvent.WITHHOLD)]
     statement = (
         sa.update(dispatch)
-        .where(dispatch.c.dispatch_id == sa.bindparam("id"), dispatch.c.state.in_(sources))
+        .where(dispatch.c.dispatch_id == sa.bindparam("id"), sa.or_(*sources))
         .values(state=DispatchState.WAITING.value, look_at_ms=look_at_ms)
     )
     await connection.execute(statement, [{"id": dispatch_id} for dispatch_id in dispatch_ids])

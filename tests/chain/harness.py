@@ -1,0 +1,140 @@
+"""A real mesh of real processes for a test, and an app that uses it over REST."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from meshctl import demo
+from meshctl.local import LocalMesh, LocalOptions, run_local
+
+Json = dict[str, Any]
+
+TERMINAL = frozenset({"delivered", "failed", "cancelled", "blocked", "unconfirmed"})
+
+
+@dataclass(slots=True)
+class App:
+    """A brand's app: what it sends and sees through the gateway."""
+
+    session: aiohttp.ClientSession
+    gateway_url: str
+    brand_id: int
+    api_key: str
+
+    async def call(self, method: str, path: str, body: Json | None = None, **parameters: str) -> tuple[int, Json]:
+        """Call a path of this brand; answer status and JSON."""
+        url = f"{self.gateway_url}/v1/brands/{self.brand_id}{path}"
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        async with self.session.request(method, url, json=body, params=parameters, headers=headers) as response:
+            return response.status, await response.json(content_type=None)
+
+    async def ok(self, method: str, path: str, body: Json | None = None, **parameters: str) -> Json:
+        """Call, and expect success."""
+        status, answer = await self.call(method, path, body, **parameters)
+        assert status == 200, answer
+        return answer
+
+    async def send(self, request_id: str, *phones: str, **further: Any) -> Json:
+        """Send a verification code, or what `further` says."""
+        body = {
+            "requestId": request_id,
+            "type": "verification",
+            "phones": phones,
+            "content": f"Your code is {request_id}",
+            "signature": "brandmesh",
+            **further,
+        }
+        return await self.ok("POST", "/sms", body)
+
+    async def get(self, message_id: str) -> Json:
+        return await self.ok("GET", f"/sms/{message_id}")
+
+    async def account(self) -> Json:
+        return await self.ok("GET", "/smsAccount")
+
+    async def list_all(self, **filters: str) -> list[Json]:
+        """Read all pages of a list."""
+        found: list[Json] = []
+        token = ""
+        while True:
+            page = await self.ok("GET", "/sms", pageSize="1000", pageToken=token, **filters)
+            found += page["messages"]
+            token = page["nextPageToken"]
+            if not token:
+                return found
+
+    async def until(self, message_id: str, *statuses: str, timeout_seconds: float = 20) -> Json:
+        """Wait until a message has one of the statuses."""
+        return await eventually(lambda: self.get(message_id), _has_status(statuses), timeout_seconds)
+
+
+@dataclass(slots=True)
+class Chain:
+    """A running mesh with the apps of its two demo brands."""
+
+    mesh: LocalMesh
+    session: aiohttp.ClientSession
+    apps: list[App]
+
+    async def sandbox(self, method: str, path: str, body: Json | None = None, **parameters: str) -> Json:
+        """Call the sandbox's admin."""
+        url = f"{self.mesh.sandbox_url}{path}"
+        async with self.session.request(method, url, json=body, params=parameters) as response:
+            answer: Json = await response.json(content_type=None)
+            assert response.status < 300, answer
+            return answer
+
+    async def fault(self, kind: str, **fields: Any) -> None:
+        """Switch a fault of the sandbox on."""
+        await self.sandbox("POST", "/admin/faults", {"kind": kind, **fields})
+
+    async def heal(self) -> None:
+        """Switch all faults off."""
+        await self.sandbox("POST", "/admin/reset")
+
+    async def stats(self) -> Json:
+        """Read what the provider saw."""
+        return dict((await self.sandbox("GET", "/admin/stats"))["chuanglan"])
+
+
+@asynccontextmanager
+async def running_chain(state: Path, environment: Mapping[str, dict[str, str]] | None = None) -> AsyncIterator[Chain]:
+    """Run the whole mesh on free ports with its state in `state`."""
+    options = LocalOptions(state, fixed_ports=False, environment=dict(environment or {}))
+    async with run_local(options) as mesh:
+        brands = await demo.prepare(mesh)
+        timeout = aiohttp.ClientTimeout(total=120)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            apps = [App(session, mesh.gateway_url, brand.brand_id, brand.api_key) for brand in brands]
+            yield Chain(mesh, session, apps)
+
+
+async def eventually(read: Callable[[], Any], is_done: Callable[[Any], bool], timeout_seconds: float) -> Any:
+    """Read again and again until it is as wanted; fail with the last reading."""
+    value = None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            while True:
+                value = await read()
+                if is_done(value):
+                    return value
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout_seconds} s; last seen: {value}") from None
+
+
+def _has_status(statuses: tuple[str, ...]) -> Callable[[Json], bool]:
+    return lambda message: message["sms"]["status"] in statuses
+
+
+def phone(number: int) -> str:
+    """Make up a mainland mobile number."""
+    return f"138{number:08d}"
