@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,8 +33,10 @@ class App:
     async def call(self, method: str, path: str, body: Json | None = None, **parameters: str) -> tuple[int, Json]:
         """Call a path of this brand; answer status and JSON."""
         url = f"{self.gateway_url}/v1/brands/{self.brand_id}{path}"
-        headers = {"Authorization": f"Bearer {self.api_key}"}
-        async with self.session.request(method, url, json=body, params=parameters, headers=headers) as response:
+        headers = {"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"}
+        # A stream, because aiohttp warns of large bodies in one piece.
+        data = None if body is None else io.BytesIO(json.dumps(body).encode())
+        async with self.session.request(method, url, data=data, params=parameters, headers=headers) as response:
             return response.status, await response.json(content_type=None)
 
     async def ok(self, method: str, path: str, body: Json | None = None, **parameters: str) -> Json:

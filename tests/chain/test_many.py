@@ -18,6 +18,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MEGABYTE = 1 << 20
 
+WITH_PROVIDER = ("submitted", "delivered")
+"""What a message is once it went out; its receipt may wait behind those of the backlog."""
+
 
 def new_id() -> str:
     return uuid.uuid4().hex
@@ -36,7 +39,7 @@ async def test_a_code_goes_out_beside_a_backlog_of_20_000(slow_chain: Chain) -> 
     campaign = await bulk.send(new_id(), *map(phone, range(20_000)), type="marketing", content="Winter sale")
     assert campaign["acceptedCount"] == 20_000
     code = await hurried.send(new_id(), phone(1))
-    await hurried.until(code["messages"][0]["messageId"], "delivered", timeout_seconds=10)
+    await hurried.until(code["messages"][0]["messageId"], *WITH_PROVIDER, timeout_seconds=10)
     waiting = await bulk.ok("GET", "/sms", taskId=campaign["taskId"], status="queued", pageSize="1000")
     assert waiting["messages"], "the backlog was gone before the code went out, so nothing was shown"
     await slow_chain.heal()
@@ -53,7 +56,7 @@ async def test_a_blocked_queue_of_singles_does_not_delay_another_brand(slow_chai
     await slow_chain.fault("hang", account="M1000001")
     await asyncio.gather(*(bulk.send(new_id(), phone(n), type="marketing") for n in range(200)))
     code = await hurried.send(new_id(), phone(2))
-    await hurried.until(code["messages"][0]["messageId"], "delivered", timeout_seconds=10)
+    await hurried.until(code["messages"][0]["messageId"], *WITH_PROVIDER, timeout_seconds=10)
     await slow_chain.heal()
 
 
@@ -74,7 +77,8 @@ async def test_100_000_recipients_are_one_freeze_and_chunks_of_1000_in_bounded_m
         return int((await app.account())["spent"]) - int(before["spent"])
 
     await eventually(spent, lambda number: number >= count, 60)
-    stats = await eventually(slow_chain.stats, lambda one: one["accepted"] - calls_before["accepted"] >= count, 60)
+    seen = calls_before["accepted_messages"]
+    stats = await eventually(slow_chain.stats, lambda one: one["accepted_messages"] - seen >= count, 60)
     assert stats["phones_per_call_max"] <= 1000
     assert stats["duplicates"] == 0
     for name in ("gateway", "sms", "sms_rmq", "costcenter"):
