@@ -129,12 +129,12 @@ def _move_statement(event: RecordEvent, names: tuple[str, ...]) -> sa.Update:
     targets = record_targets(event)
     now_ms = sa.bindparam("now_ms", type_=sa.BigInteger)
     assignments: dict[str, Any] = {name: sa.bindparam(f"to_{name}") for name in names}
-    if event is not RecordEvent.WITHHOLD:
-        for target in set(targets.values()):
-            assignments[_TIME_OF[target]] = _time_of(target, targets, now_ms)
+    for name in {_TIME_OF[target] for target in targets.values() if target in _TIME_OF}:
+        assignments[name] = _time_reached(name, targets, now_ms)
     if event is RecordEvent.CHARGE:
         # A consumer may be faster than the note that the message was queued.
         assignments["queued_at_ms"] = sa.case((record.c.queued_at_ms == 0, now_ms), else_=record.c.queued_at_ms)
+    # Last, because MariaDB assigns one after the other, and the times look at the status that was.
     assignments["status"] = sa.case(
         *[(record.c.status == source.value, target.value) for source, target in targets.items()]
     )
@@ -145,7 +145,7 @@ def _move_statement(event: RecordEvent, names: tuple[str, ...]) -> sa.Update:
             record.c.record_id < sa.bindparam("end_id"),
             _has_status(record_sources(event)),
         )
-        .values(assignments)
+        .ordered_values(*assignments.items())
     )
 
 
@@ -181,16 +181,14 @@ async def note_late_submissions(
     await connection.execute(statement, rows)
 
 
-def _time_of(
-    target: RecordStatus, targets: Mapping[RecordStatus, RecordStatus], now_ms: sa.ColumnElement[int]
+def _time_reached(
+    name: str, targets: Mapping[RecordStatus, RecordStatus], now_ms: sa.ColumnElement[int]
 ) -> sa.ColumnElement[int]:
-    """Note when `target` was reached; a record that was there before keeps its time."""
-    column = record.c[_TIME_OF[target]]
-    stays = [source for source, to in targets.items() if source is to]
-    reached = [source for source, to in targets.items() if source is not to and to is target]
-    if stays or len(set(targets.values())) > 1:
-        return sa.case((_has_status(reached), now_ms), else_=column)
-    return now_ms
+    """Note the time in column `name` where a status of that column is reached; what was there before keeps its time."""
+    reached = [source for source, to in targets.items() if source is not to and _TIME_OF.get(to) == name]
+    if len(reached) == len(targets):
+        return now_ms
+    return sa.case((_has_status(reached), now_ms), else_=record.c[name])
 
 
 async def read_records(connection: AsyncConnection, first_id: int, count: int) -> list[Record]:
