@@ -7,7 +7,7 @@ through queue messages always, so that one id finds an SMS in the logs of every 
 from __future__ import annotations
 
 import logging
-import secrets
+import random
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mesh.settings import ProcessSettings
 
 _propagator = TraceContextTextMapPropagator()
+
+# Ids that name a trace are no secrets, and the operating system's source would cost a call for each request.
+_random = random.Random()  # noqa: S311
 
 
 def start(settings: ProcessSettings, service: str) -> None:
@@ -105,8 +108,8 @@ def from_headers(headers: Mapping[str, str]) -> Iterator[None]:
 
 def _new_span_context() -> trace.SpanContext:
     return trace.SpanContext(
-        trace_id=secrets.randbits(128) or 1,
-        span_id=secrets.randbits(64) or 1,
+        trace_id=_random.getrandbits(128) or 1,
+        span_id=_random.getrandbits(64) or 1,
         is_remote=False,
         trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
     )

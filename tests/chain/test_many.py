@@ -26,6 +26,20 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+async def test_consumers_split_the_brands_between_them(tmp_path: Path) -> None:
+    own = {"sms_rmq": {"BRANDMESH_EXCEPT_BRANDS": "1001"}}
+    async with running_chain(tmp_path, {**FAST, "sms_rmq": {**FAST["sms_rmq"], **own["sms_rmq"]}}) as chain:
+        ours, theirs = chain.apps
+        left_out = await ours.send(new_id(), phone(3))
+        taken = await theirs.send(new_id(), phone(4))
+        await theirs.until(taken["messages"][0]["messageId"], "delivered")
+        assert (await ours.get(left_out["messages"][0]["messageId"]))["sms"]["status"] == "queued"
+        flags = ("--brands", "1001", "--except-brands", "", "--types", "verification", "--modes", "single")
+        spec = chain.mesh.spec("sms_rmq", process_name="sms_rmq_1001", arguments=(*flags, "--concurrency", "2"))
+        await chain.mesh.supervisor.start([spec])
+        await ours.until(left_out["messages"][0]["messageId"], "delivered")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def slow_chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chain]:
     """A mesh whose provider has two connections for marketing, so that a backlog stays one."""
@@ -84,17 +98,3 @@ async def test_100_000_recipients_are_one_freeze_and_chunks_of_1000_in_bounded_m
     for name in ("gateway", "sms", "sms_rmq", "costcenter"):
         resident = psutil.Process(slow_chain.mesh.supervisor.pid(name)).memory_info().rss
         assert resident < 400 * MEGABYTE, f"{name} holds {resident // MEGABYTE} MB"
-
-
-async def test_consumers_split_the_brands_between_them(tmp_path: Path) -> None:
-    own = {"sms_rmq": {"BRANDMESH_EXCEPT_BRANDS": "1001"}}
-    async with running_chain(tmp_path, {**FAST, "sms_rmq": {**FAST["sms_rmq"], **own["sms_rmq"]}}) as chain:
-        ours, theirs = chain.apps
-        left_out = await ours.send(new_id(), phone(3))
-        taken = await theirs.send(new_id(), phone(4))
-        await theirs.until(taken["messages"][0]["messageId"], "delivered")
-        assert (await ours.get(left_out["messages"][0]["messageId"]))["sms"]["status"] == "queued"
-        flags = ("--brands", "1001", "--except-brands", "", "--types", "verification", "--modes", "single")
-        spec = chain.mesh.spec("sms_rmq", process_name="sms_rmq_1001", arguments=(*flags, "--concurrency", "2"))
-        await chain.mesh.supervisor.start([spec])
-        await ours.until(left_out["messages"][0]["messageId"], "delivered")

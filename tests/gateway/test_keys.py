@@ -167,7 +167,7 @@ async def test_database_that_is_away_lets_nobody_in(serve: ServeGateway) -> None
 
 
 def command(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # our own command
+    return subprocess.run(  # our own command
         [sys.executable, "-m", "gateway.keys", *arguments],
         env={"BRANDMESH_DATABASE_URL": f"sqlite:///{directory}/keys.db", "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,

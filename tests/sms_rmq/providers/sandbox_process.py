@@ -45,7 +45,7 @@ def sandbox_process() -> Iterator[str]:
         "sandbox",
         *[part for name, value in flags.items() for part in (f"--{name}", value)],
     ]
-    with subprocess.Popen(  # noqa: S603 - our own module with our own flags
+    with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     ) as process:
         assert process.stdout is not None
