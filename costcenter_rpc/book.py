@@ -188,20 +188,18 @@ class Book:
         if freeze is None:
             return Refusal("FREEZE_NOT_FOUND", f"no freeze {operation.freeze_id}")
         late = freeze.state is FreezeState.EXPIRED
-        chargeable = freeze.num - freeze.captured if late else freeze.left
-        num = operation.num or chargeable
-        event = FreezeEvent.CAPTURE_REST if num == chargeable else FreezeEvent.CAPTURE_PART
+        num = operation.num or freeze.left
+        event = FreezeEvent.CAPTURE_REST if num == freeze.left else FreezeEvent.CAPTURE_PART
         state = FREEZE_TRANSITIONS.get((freeze.state, event))
-        if state is None or chargeable == 0:
+        if state is None or freeze.left == 0:
             return _freeze_refusal(freeze)
-        if num > chargeable:
-            return _freeze_exceeded(freeze, num, chargeable)
+        if num > freeze.left:
+            return _freeze_exceeded(freeze, num, freeze.left)
         if late and num > self.account.available:
             return self._insufficient(num)
         freeze.captured += num
         freeze.state = state
         if late:
-            freeze.released -= num
             entry = self._enter(EntryKind.PAY_AVAILABLE, operation.request_id, available=-num, spent=num)
         else:
             entry = self._enter(EntryKind.PAY, operation.request_id, frozen=-num, spent=num)
@@ -379,10 +377,8 @@ class Book:
         freeze = self.freezes.get(freeze_id)
         if freeze is None or freeze.state is not FreezeState.FROZEN or freeze.expires_at_ms > self._now_ms:
             return
-        num = freeze.left
-        freeze.released += num
         freeze.state = FREEZE_TRANSITIONS[freeze.state, FreezeEvent.EXPIRE]
-        self._enter(EntryKind.FREEZE_EXPIRE, freeze.request_id, available=num, frozen=-num)
+        self._enter(EntryKind.FREEZE_EXPIRE, freeze.request_id, available=freeze.left, frozen=-freeze.left)
         self.changes.touch_freeze(freeze)
 
     def _settlement(self, payment: Payment, message_id: int) -> Settlement:

@@ -130,7 +130,7 @@ class Lot:
 
 @dataclass(slots=True)
 class Freeze:
-    """Credits held for one send. `num = captured + released + left`."""
+    """Credits held for one send. `num = captured + released + left`; `released` is what was given back by request."""
 
     freeze_id: str
     brand_id: int
@@ -144,7 +144,7 @@ class Freeze:
 
     @property
     def left(self) -> int:
-        """Credits still held."""
+        """Credits still held; of an expired freeze, those that went back by themselves and may be charged late."""
         return self.num - self.captured - self.released
 
 

@@ -15,6 +15,7 @@ from costcenter_rpc.domain import (
     Balance,
     Entry,
     Freeze,
+    FreezeState,
     Grant,
     Lot,
     Operation,
@@ -249,7 +250,7 @@ def _freeze(freeze: Freeze) -> pb.GetSmsFreezeResponse:
         state=pb.SmsFreezeState.Value(f"SMS_FREEZE_STATE_{freeze.state}"),
         num=freeze.num,
         captured=freeze.captured,
-        released=freeze.released,
+        released=freeze.num - freeze.captured if freeze.state is FreezeState.EXPIRED else freeze.released,
         create_time=to_timestamp(freeze.created_at_ms),
         expire_time=to_timestamp(freeze.expires_at_ms),
     )
