@@ -232,6 +232,7 @@ class Book:
         freeze.released += num
         freeze.state = state
         self._enter(EntryKind.RELEASE, operation.request_id, available=num, frozen=-num)
+        self._expire_lots()
         self.changes.touch_freeze(freeze)
         return self._answer(freeze.freeze_id, num)
 
@@ -366,7 +367,10 @@ class Book:
         return lot
 
     def _expire_lots(self) -> None:
-        """Expire what is due, but leave what open freezes stand on: frozen credits were promised before."""
+        """Expire what is due, but leave what open freezes stand on: frozen credits were promised before.
+
+        Called before each operation, and after one that gave up a freeze: nothing due is ever available.
+        """
         while self._open_lots and self._open_lots[0].expires_at_ms <= self._now_ms and self.account.available:
             lot = self._open_lots[0]
             num = min(lot.remaining, self.account.available)
@@ -379,6 +383,7 @@ class Book:
             return
         freeze.state = FREEZE_TRANSITIONS[freeze.state, FreezeEvent.EXPIRE]
         self._enter(EntryKind.FREEZE_EXPIRE, freeze.request_id, available=freeze.left, frozen=-freeze.left)
+        self._expire_lots()
         self.changes.touch_freeze(freeze)
 
     def _settlement(self, payment: Payment, message_id: int) -> Settlement:

@@ -73,3 +73,14 @@ async def test_a_late_charge_leaves_alone_what_was_released_by_request(center: C
     assert reason_of(await center.do(Pay(BRAND, "p1", freeze_id, 7))) == "FREEZE_EXCEEDED"
     assert (await center.ledger.apply(Pay(BRAND, "p2", freeze_id))).num == 6
     assert await balance(center) == (94, 0, 6, 0)
+
+
+async def test_what_a_late_freeze_or_release_gives_back_from_an_expired_package_expires_at_once(center: Center) -> None:
+    await center.grant(10, lifetime_ms=HOUR_MS)
+    expiring = await center.freeze("f1", 4, lifetime_ms=HOUR_MS)
+    await center.freeze("f2", 6)
+    center.clock.pass_ms(2 * HOUR_MS)
+    released = await center.ledger.apply(Release(BRAND, "r", "f2", 5))
+    assert (released.num, released.balance.available, released.balance.expired) == (5, 0, 5)
+    expired = await center.ledger.apply(ExpireFreeze(BRAND, expiring))
+    assert (expired.balance.available, expired.balance.frozen, expired.balance.expired) == (0, 1, 9)
