@@ -54,6 +54,9 @@ from costcenter_rpc.domain import (
     request_key,
 )
 
+SettlementKey = tuple[str, int]
+"""payment_id, message_id"""
+
 
 @dataclass(slots=True)
 class Changes:
@@ -69,8 +72,8 @@ class Changes:
     payments: dict[str, Payment] = field(default_factory=dict)
     new_allocations: list[Allocation] = field(default_factory=list)
     allocations: dict[tuple[str, int], Allocation] = field(default_factory=dict)
-    new_settlements: dict[int, Settlement] = field(default_factory=dict)
-    settlements: dict[int, Settlement] = field(default_factory=dict)
+    new_settlements: dict[SettlementKey, Settlement] = field(default_factory=dict)
+    settlements: dict[SettlementKey, Settlement] = field(default_factory=dict)
 
     def touch_lot(self, lot: Lot) -> None:
         if lot.lot_id not in self.new_lots:
@@ -105,7 +108,7 @@ class Book:
         self.freezes: dict[str, Freeze] = {}
         self.payments: dict[str, Payment] = {}
         self.allocations: dict[str, list[Allocation]] = {}
-        self.settlements: dict[int, Settlement] = {}
+        self.settlements: dict[SettlementKey, Settlement] = {}
         self.remembered: dict[str, RememberedRequest] = {}
         self.changes = Changes()
         self._open_lots: list[Lot] = []
@@ -387,13 +390,13 @@ class Book:
         self.changes.touch_freeze(freeze)
 
     def _settlement(self, payment: Payment, message_id: int) -> Settlement:
-        settlement = self.settlements.get(message_id)
+        key = (payment.payment_id, message_id)
+        settlement = self.settlements.get(key)
         if settlement is None:
-            settlement = Settlement(self.account.brand_id, message_id, payment.payment_id)
-            self.settlements[message_id] = settlement
-            self.changes.new_settlements[message_id] = settlement
-        elif message_id not in self.changes.new_settlements:
-            self.changes.settlements[message_id] = settlement
+            settlement = Settlement(self.account.brand_id, payment.payment_id, message_id)
+            self.settlements[key] = self.changes.new_settlements[key] = settlement
+        elif key not in self.changes.new_settlements:
+            self.changes.settlements[key] = settlement
         return settlement
 
     def _enter(

@@ -177,8 +177,8 @@ class Settlement:
     """What one message of a payment gave back, or cost besides. `shortfall` was billed and could not be charged."""
 
     brand_id: int
-    message_id: int
     payment_id: str
+    message_id: int
     refunded: int = 0
     extra: int = 0
     shortfall: int = 0

@@ -98,8 +98,9 @@ async def _read_payments(connection: AsyncConnection, books: dict[int, Book], op
         books[lot.brand_id].add_lots([lot])
     message_ids = {report.message_id for report in reports if report.message_id}
     for settlement in await _read(connection, tables.settlement, "message_id", message_ids, _settlement):
-        if settlement.brand_id in books:
-            books[settlement.brand_id].settlements[settlement.message_id] = settlement
+        if settlement.payment_id in brand_of:
+            key = (settlement.payment_id, settlement.message_id)
+            books[settlement.brand_id].settlements[key] = settlement
 
 
 def _keys(operations: Sequence[Operation]) -> set[str]:
@@ -196,7 +197,7 @@ async def _update_changed(connection: AsyncConnection, books: Sequence[Book]) ->
         for a in book.changes.allocations.values()
     ]
     settlements = [
-        {"key_brand_id": s.brand_id, "key_message_id": s.message_id, **_amounts(s)}
+        {"key_message_id": s.message_id, "key_payment_id": s.payment_id, **_amounts(s)}
         for book in books
         for s in book.changes.settlements.values()
     ]
@@ -204,7 +205,7 @@ async def _update_changed(connection: AsyncConnection, books: Sequence[Book]) ->
     await _update(connection, tables.freeze, ("freeze_id",), freezes)
     await _update(connection, tables.payment, ("payment_id",), payments)
     await _update(connection, tables.allocation, ("payment_id", "position"), allocations)
-    await _update(connection, tables.settlement, ("brand_id", "message_id"), settlements)
+    await _update(connection, tables.settlement, ("message_id", "payment_id"), settlements)
 
 
 async def _update(
@@ -270,7 +271,7 @@ def _allocation(row: Any) -> Allocation:
 
 
 def _settlement(row: Any) -> Settlement:
-    return Settlement(row.brand_id, row.message_id, row.payment_id, row.refunded, row.extra, row.shortfall)
+    return Settlement(row.brand_id, row.payment_id, row.message_id, row.refunded, row.extra, row.shortfall)
 
 
 def _remembered(row: Any) -> RememberedRequest:

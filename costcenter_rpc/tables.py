@@ -96,9 +96,10 @@ allocation = sa.Table(
 settlement = sa.Table(
     "settlement",
     metadata,
+    # First in the key: reports are found by their messages.
     sa.Column("message_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("brand_id", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("payment_id", _ID, nullable=False),
+    sa.Column("payment_id", _ID, primary_key=True),
+    sa.Column("brand_id", sa.BigInteger, nullable=False),
     _amount("refunded"),
     _amount("extra"),
     _amount("shortfall"),

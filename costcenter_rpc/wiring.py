@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from mesh.bus.connect import connect_bus
-
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.costcenter.v1.costcenter_pb2_grpc import (
     add_CostCenterJobServiceServicer_to_server,
@@ -18,6 +16,7 @@ from costcenter_rpc.service import CostCenter
 from costcenter_rpc.servicer import CostCenterJobServicer, CostCenterServicer
 from costcenter_rpc.settings import Settings
 from mesh import migrations
+from mesh.bus.connect import connect_bus
 from mesh.database import Database
 from mesh.server import Server
 

@@ -127,13 +127,13 @@ def upgrade() -> None:
     op.create_table(
         "settlement",
         sa.Column("message_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("brand_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("payment_id", sa.String(length=40), nullable=False),
+        sa.Column("brand_id", sa.BigInteger(), nullable=False),
         sa.Column("refunded", sa.BigInteger(), nullable=False),
         sa.Column("extra", sa.BigInteger(), nullable=False),
         sa.Column("shortfall", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("extra >= 0", name="settlement_extra_not_negative"),
         sa.CheckConstraint("refunded >= 0", name="settlement_refunded_not_negative"),
         sa.CheckConstraint("shortfall >= 0", name="settlement_shortfall_not_negative"),
-        sa.PrimaryKeyConstraint("message_id", "brand_id"),
+        sa.PrimaryKeyConstraint("message_id", "payment_id"),
     )
