@@ -276,15 +276,16 @@ class Book:
             return self._answer(payment.payment_id, 0)
         settlement = self._settlement(payment, operation.message_id)
         if difference < 0:
-            refunded = self._refund(payment, max(0, -difference - settlement.refunded), operation.request_id)
+            num = settlement.extra - settlement.refunded - difference
+            refunded = self._refund(payment, max(0, num), operation.request_id)
             settlement.refunded += refunded
             return self._answer(payment.payment_id, -refunded)
-        return self._charge_extra(payment, settlement, difference, operation.request_id)
+        return self._charge_extra(payment, settlement, difference - settlement.extra, operation.request_id)
 
     def _charge_extra(self, payment: Payment, settlement: Settlement, num: int, request_id: str) -> Outcome:
         """Charge what the provider billed beyond the freeze, if that much is available; never go below zero."""
-        if num > self.account.available:
-            settlement.shortfall += num
+        settlement.shortfall = num if num > self.account.available else 0
+        if num <= 0 or settlement.shortfall:
             return self._answer(payment.payment_id, 0)
         self._enter(EntryKind.PAY_AVAILABLE, request_id, available=-num, spent=num)
         payment.charged += num

@@ -144,3 +144,27 @@ async def test_a_message_that_is_paid_twice_is_refunded_by_each_payment(center: 
     assert await receipt(center, "r1", second, 1) == -1
     assert await receipt(center, "r2", second, 1) == 0
     assert await spent(center) == 8
+
+
+async def test_what_was_billed_beyond_the_charge_is_charged_once(center: Center) -> None:
+    await center.grant(100)
+    payment_id = await center.pay("p", 10)
+    assert await receipt(center, "r1", payment_id, 1, billed=3, delivered=True) == 2
+    assert await receipt(center, "r2", payment_id, 1, billed=3, delivered=True) == 0
+    assert await receipt(center, "r3", payment_id, 1, billed=4, delivered=True) == 1
+    assert await spent(center) == 13
+    assert await receipt(center, "r4", payment_id, 1) == -4
+    assert await spent(center) == 9
+
+
+async def test_what_was_billed_without_credit_is_a_shortfall_until_it_can_be_charged(center: Center) -> None:
+    await center.grant(10)
+    payment_id = await center.pay("p", 10)
+    for request_id in ("r1", "r2"):
+        assert await receipt(center, request_id, payment_id, 1, billed=3, delivered=True) == 0
+        (settlement,) = (await center.rows("settlement"))["settlement"]
+        assert (settlement["extra"], settlement["shortfall"]) == (0, 2)
+    await center.grant(10)
+    assert await receipt(center, "r3", payment_id, 1, billed=3, delivered=True) == 2
+    (settlement,) = (await center.rows("settlement"))["settlement"]
+    assert (settlement["extra"], settlement["shortfall"]) == (2, 0)
