@@ -22,6 +22,7 @@ from costcenter_rpc.domain import (
     FREEZE_TRANSITIONS,
     PAYMENT_REFUSALS,
     PAYMENT_TRANSITIONS,
+    TIME_MAX_MS,
     Account,
     Allocation,
     Answer,
@@ -162,7 +163,7 @@ class Book:
     # Requests, each as it would be refused: what it names, then its state, then its amount, then the credit.
 
     def _grant(self, operation: Grant) -> Outcome:
-        if operation.expires_at_ms <= self._now_ms:
+        if not self._now_ms < operation.expires_at_ms <= TIME_MAX_MS:
             return _expire_time_refusal("the package")
         entry = self._enter(EntryKind.GRANT, operation.request_id, available=operation.num, granted=operation.num)
         lot = self._new_lot(entry, operation.num, operation.expires_at_ms, reference=operation.reference)
@@ -170,7 +171,7 @@ class Book:
 
     def _prepay(self, operation: PrePay) -> Outcome:
         expires_at_ms = operation.expires_at_ms or self._now_ms + self._policy.freeze_lifetime_ms
-        if expires_at_ms <= self._now_ms:
+        if not self._now_ms < expires_at_ms <= TIME_MAX_MS:
             return _expire_time_refusal("the freeze")
         if operation.num > self.account.available:
             return self._insufficient(operation.num)
@@ -466,4 +467,4 @@ def _freeze_exceeded(freeze: Freeze, num: int, left: int) -> Refusal:
 
 
 def _expire_time_refusal(what: str) -> Refusal:
-    return Refusal("INVALID_EXPIRE_TIME", f"expire_time of {what} must be in the future")
+    return Refusal("INVALID_EXPIRE_TIME", f"expire_time of {what} must be in the future, before the year 10000")

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import TypeAlias
 
 DAY_MS = 86_400_000
+TIME_MAX_MS = 253_402_300_799_999
+"""The end of the year 9999: the last time that google.protobuf.Timestamp can tell."""
 
 
 class FreezeState(StrEnum):
