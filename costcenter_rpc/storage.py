@@ -130,7 +130,8 @@ def _freeze_ids(books: dict[int, Book], operations: Sequence[Operation]) -> set[
 
 def _of_brands(books: dict[int, Book], object_ids: set[str]) -> set[str]:
     """Keep the objects of the brands at hand: a request that names another brand's object finds nothing."""
-    return {object_id for object_id in object_ids if int(object_id.partition("-")[0]) in books}
+    own = {str(brand_id) for brand_id in books}
+    return {object_id for object_id in object_ids if object_id.partition("-")[0] in own}
 
 
 async def _read(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from costcenter_rpc.domain import TIME_MAX_MS, Answer, Grant, Operation, PrePay
+from costcenter_rpc.domain import TIME_MAX_MS, Answer, Grant, Operation, Pay, PrePay, ReportStatus, SendStatus
 from mesh.errors import DomainError
 from tests.costcenter.harness import BRAND, Center
 
@@ -20,4 +20,20 @@ async def test_a_time_out_of_range_is_refused_and_spoils_no_batch(center: Center
     answers = await center.ledger.apply_all(operations)
     assert [one.reason if isinstance(one, DomainError) else type(one) for one in answers] == [
         "INVALID_EXPIRE_TIME", Answer, "INVALID_EXPIRE_TIME", Answer,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "object_id", ["", "-", "x-1", f"{BRAND}", f"{BRAND}-x", f"0{BRAND}-1", f" {BRAND}-1", "\uff19-1"]
+)
+async def test_an_id_that_no_object_has_is_not_found_and_spoils_no_batch(center: Center, object_id: str) -> None:
+    answers = await center.ledger.apply_all(
+        [
+            Pay(BRAND, "p", object_id),
+            ReportStatus(BRAND, "s", object_id, SendStatus.FAILED),
+            Grant(BRAND, "g", 5, TIME_MAX_MS),
+        ]
+    )
+    assert [one.reason if isinstance(one, DomainError) else type(one) for one in answers] == [
+        "FREEZE_NOT_FOUND", "PAYMENT_NOT_FOUND", Answer,
     ]  # fmt: skip
