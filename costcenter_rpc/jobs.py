@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+import grpc
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,14 +104,12 @@ class Jobs:
             stored = await _read_by_key(connection, [_key(operation) for operation in operations])
             new = [operation for operation in operations if _key(operation) not in stored]
             refusals = await _find_refusals(connection, new)
-            rows = [_row(operation, now_ms) for operation in new if _key(operation) not in refusals]
+            rows = [_row(operation, now_ms) for operation in new if operation not in refusals]
             await self._database.insert_ignore(connection, tables.job, rows)
             created = await _read_by_key(connection, [row["key"] for row in rows])
         await self._publish_quietly(list(created.values()))
         stored.update(created)
-        return [
-            refusals.get(_key(operation)) or _job_id(stored[_key(operation)], operation) for operation in operations
-        ]
+        return [refusals.get(operation) or _job_id(stored[_key(operation)], operation) for operation in operations]
 
     async def _publish_quietly(self, jobs: Sequence[Any]) -> None:
         """Publish what was stored. When the bus is away, the replay does it later: the caller has its promise."""
@@ -124,13 +123,15 @@ class Jobs:
             await publish_ids(self._bus, queue, [job.job_id for job in jobs if job.kind == kind])
 
     async def apply(self, job_ids: Sequence[int]) -> list[JobOutcome]:
-        """Apply jobs to the ledger; answer each in order. A job that is not known counts as applied: it is old."""
+        """Apply jobs in the order given; answer each. A job that is not known counts as applied: it is old."""
         async with self._database.read() as connection:
             statement = sa.select(tables.job).where(tables.job.c.job_id.in_(job_ids))
             jobs = {row.job_id: row for row in await connection.execute(statement)}
-        pending = [job for job in jobs.values() if job.state == JobState.PENDING]
+        named = [jobs[job_id] for job_id in dict.fromkeys(job_ids) if job_id in jobs]
+        pending = [job for job in named if job.state == JobState.PENDING]
         answers = await self._ledger.apply_all([_operation(job) for job in pending])
-        outcomes = {job.job_id: _outcome(answer) for job, answer in zip(pending, answers, strict=True)}
+        outcomes = {job.job_id: JobOutcome(job.state) for job in named if job.state != JobState.PENDING}
+        outcomes |= {job.job_id: _outcome(answer) for job, answer in zip(pending, answers, strict=True)}
         await self._close(
             [
                 (job.job_id, outcomes[job.job_id], answer.reason if isinstance(answer, DomainError) else "")
@@ -156,7 +157,7 @@ class Jobs:
             await connection.execute(statement, rows)
 
     async def replay(self, older_than_seconds: int, jobs_max: int = 10_000) -> Backlog:
-        """Publish again what was queued longer ago than this and is still pending."""
+        """Publish again what was queued longer ago than this and is still pending. Raises BUS_UNAVAILABLE."""
         table = tables.job
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
@@ -167,17 +168,27 @@ class Jobs:
             oldest_ms = (
                 await connection.execute(sa.select(sa.func.min(table.c.created_at_ms)).where(pending))
             ).scalar()
-        if jobs:
-            await self._publish(jobs)
-            mark = sa.update(table).where(table.c.job_id == sa.bindparam("id")).values(queued_at_ms=now_ms)
-            async with self._database.write() as connection:
-                await connection.execute(mark, [{"id": job.job_id} for job in jobs])
+        await self._publish_again(jobs, now_ms)
         return Backlog(len(jobs), (now_ms - oldest_ms) // 1000 if oldest_ms else 0)
 
+    async def _publish_again(self, jobs: Sequence[Any], now_ms: int) -> None:
+        if not jobs:
+            return
+        try:
+            await self._publish(jobs)
+        except BusUnavailableError as error:
+            message = "the jobs are stored and their queue is away; repeat later"
+            raise DomainError(grpc.StatusCode.UNAVAILABLE, "BUS_UNAVAILABLE", message) from error
+        mark = sa.update(tables.job).where(tables.job.c.job_id == sa.bindparam("id")).values(queued_at_ms=now_ms)
+        async with self._database.write() as connection:
+            await connection.execute(mark, [{"id": job.job_id} for job in jobs])
 
-async def _find_refusals(connection: AsyncConnection, operations: Sequence[JobOperation]) -> dict[str, DomainError]:
+
+async def _find_refusals(
+    connection: AsyncConnection, operations: Sequence[JobOperation]
+) -> dict[JobOperation, DomainError]:
     """Say at once what no later try can change: an unknown account or payment, a freeze that is paid in full."""
-    refusals: dict[str, DomainError] = {}
+    refusals: dict[JobOperation, DomainError] = {}
     brand_ids = {operation.brand_id for operation in operations}
     known_brands = await storage.existing_brands(connection, brand_ids)
     receipts = {operation.payment_id for operation in operations if isinstance(operation, ReportReceipt)}
@@ -188,12 +199,12 @@ async def _find_refusals(connection: AsyncConnection, operations: Sequence[JobOp
     )
     for operation in operations:
         if operation.brand_id not in known_brands:
-            refusals[_key(operation)] = account_not_found(operation.brand_id)
+            refusals[operation] = account_not_found(operation.brand_id)
         elif isinstance(operation, ReportReceipt):
             if (operation.brand_id, operation.payment_id) not in known_payments:
-                refusals[_key(operation)] = as_error(Refusal("PAYMENT_NOT_FOUND", f"no payment {operation.payment_id}"))
+                refusals[operation] = as_error(Refusal("PAYMENT_NOT_FOUND", f"no payment {operation.payment_id}"))
         elif states.get(request_key(PrePay.kind, operation.brand_id, operation.freeze_request_id)) == FreezeState.PAID:
-            refusals[_key(operation)] = as_error(
+            refusals[operation] = as_error(
                 Refusal("FREEZE_ALREADY_PAID", f"the freeze of request {operation.freeze_request_id} is paid")
             )
     return refusals
@@ -203,8 +214,8 @@ async def _read_by_key(connection: AsyncConnection, keys: Sequence[str]) -> dict
     table = tables.job
     found: dict[str, Any] = {}
     for start in range(0, len(keys), 500):
-        rows = await connection.execute(sa.select(table).where(table.c.key.in_(keys[start : start + 500])))
-        found.update({row.key: row for row in rows})
+        statement = sa.select(table).where(table.c.key.in_(keys[start : start + 500])).order_by(table.c.job_id)
+        found.update({row.key: row for row in await connection.execute(statement)})
     return found
 
 
