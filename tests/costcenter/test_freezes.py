@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from costcenter_rpc.domain import Answer, ExpireFreeze, FreezeState, Pay, PrePay, Release
+from costcenter_rpc.domain import DAY_MS, Answer, ExpireFreeze, FreezeState, Pay, PrePay, Release
 from mesh.errors import DomainError
-from tests.costcenter.harness import BRAND, HOUR_MS, Center
+from tests.costcenter.harness import BRAND, HOUR_MS, OTHER_BRAND, Center
 
 
 def reason_of(answer: Answer | DomainError) -> str:
@@ -84,3 +84,118 @@ async def test_what_a_late_freeze_or_release_gives_back_from_an_expired_package_
     assert (released.num, released.balance.available, released.balance.expired) == (5, 0, 5)
     expired = await center.ledger.apply(ExpireFreeze(BRAND, expiring))
     assert (expired.balance.available, expired.balance.frozen, expired.balance.expired) == (0, 1, 9)
+
+
+async def test_frozen_credits_outlive_their_package(center: Center) -> None:
+    await center.grant(10, lifetime_ms=HOUR_MS)
+    freeze_id = await center.freeze("f", 10)
+    center.clock.pass_ms(2 * HOUR_MS)
+    assert await balance(center) == (0, 10, 0, 0)
+    assert (await center.ledger.apply(Pay(BRAND, "p", freeze_id))).num == 10
+
+
+async def test_expired_credits_cannot_be_frozen_before_any_sweep(center: Center) -> None:
+    await center.grant(10, lifetime_ms=HOUR_MS)
+    center.clock.pass_ms(HOUR_MS)
+    assert reason_of(await center.do(PrePay(BRAND, "f", 1))) == "INSUFFICIENT_CREDIT"
+    assert await balance(center) == (0, 0, 0, 10)
+
+
+async def test_the_oldest_package_is_charged_first(center: Center) -> None:
+    late = await center.grant(10, lifetime_ms=3 * DAY_MS)
+    soon = await center.grant(10, lifetime_ms=DAY_MS)
+    soon_too = await center.grant(10, lifetime_ms=DAY_MS)
+    await center.pay("p", 25)
+    allocations = [(row["lot_id"], row["num"]) for row in (await center.rows("allocation"))["allocation"]]
+    assert allocations == [(soon, 10), (soon_too, 10), (late, 5)]
+
+
+async def test_a_release_before_its_freeze_refuses_the_freeze(center: Center) -> None:
+    await center.grant(10)
+    assert (await center.ledger.apply(Release(BRAND, "r1", "f"))).num == 0
+    assert reason_of(await center.do(PrePay(BRAND, "f", 5))) == "FREEZE_RELEASED"
+    assert reason_of(await center.do(PrePay(BRAND, "f", 6))) == "FREEZE_RELEASED"
+    assert (await center.ledger.apply(Release(BRAND, "r2", "f"))).num == 0
+    assert await balance(center) == (10, 0, 0, 0)
+    assert (await center.ledger.apply(PrePay(BRAND, "new", 5))).num == 5
+
+
+async def test_a_release_of_a_refused_freeze_does_nothing(center: Center) -> None:
+    assert reason_of(await center.do(PrePay(BRAND, "f", 5))) == "INSUFFICIENT_CREDIT"
+    assert (await center.ledger.apply(Release(BRAND, "r", "f"))).num == 0
+    assert reason_of(await center.do(PrePay(BRAND, "f", 5))) == "INSUFFICIENT_CREDIT"
+
+
+async def test_a_release_beyond_what_is_left_is_refused(center: Center) -> None:
+    await center.grant(10)
+    await center.freeze("f", 5)
+    refusal = await center.do(Release(BRAND, "r", "f", 6))
+    assert isinstance(refusal, DomainError)
+    assert (refusal.reason, refusal.metadata) == ("FREEZE_EXCEEDED", {"left": "5", "required": "6"})
+    assert await balance(center) == (5, 5, 0, 0)
+
+
+async def test_a_freeze_and_its_release_in_one_batch_happen_in_their_order(center: Center) -> None:
+    await center.grant(10)
+    answers = await center.ledger.apply_all(
+        [PrePay(BRAND, "f1", 5), Release(BRAND, "r1", "f1"), Release(BRAND, "r2", "f2"), PrePay(BRAND, "f2", 5)]
+    )
+    assert [reason_of(one) if isinstance(one, DomainError) else "" for one in answers] == [
+        "",
+        "",
+        "",
+        "FREEZE_RELEASED",
+    ]
+    assert await balance(center) == (10, 0, 0, 0)
+
+
+async def test_a_pay_releases_checks_and_deducts_in_one_step(center: Center) -> None:
+    """Nobody can take the credit between the release of the freeze and its charge."""
+    await center.grant(10)
+    freeze_id = await center.freeze("f", 10)
+    answers = await center.ledger.apply_all(
+        [PrePay(BRAND, "f2", 1), Pay(BRAND, "p", freeze_id), PrePay(BRAND, "f3", 1)]
+    )
+    assert [isinstance(one, Answer) for one in answers] == [False, True, False]
+
+
+async def test_the_default_lifetime_of_a_freeze(center: Center) -> None:
+    await center.grant(10)
+    freeze_id = await center.freeze("f", 10)
+    freeze = await center.cost_center.get_freeze(BRAND, freeze_id)
+    assert freeze.expires_at_ms == center.clock.now_ms + DAY_MS
+    center.clock.pass_ms(DAY_MS - 1)
+    assert await center.cost_center.expire_freezes(10) == 0
+    center.clock.pass_ms(1)
+    assert await center.cost_center.expire_freezes(10) == 1
+    assert await balance(center) == (10, 0, 0, 0)
+
+
+async def test_an_expiry_that_comes_too_early_or_late_does_nothing(center: Center) -> None:
+    await center.grant(10)
+    freeze_id = await center.freeze("f", 10, lifetime_ms=HOUR_MS)
+    await center.ledger.apply(ExpireFreeze(BRAND, freeze_id))
+    assert await balance(center) == (0, 10, 0, 0)
+    await center.ledger.apply(Pay(BRAND, "p", freeze_id))
+    await expire(center, freeze_id)
+    assert await balance(center) == (0, 0, 10, 0)
+
+
+async def test_another_brand_cannot_pay_release_or_see_a_freeze(center: Center) -> None:
+    await center.grant(10)
+    freeze_id = await center.freeze("f", 5)
+    assert reason_of(await center.do(Pay(OTHER_BRAND, "p", freeze_id))) == "FREEZE_NOT_FOUND"
+    assert (await center.ledger.apply(Release(OTHER_BRAND, "r", "f"))).num == 0
+    await center.ledger.apply(ExpireFreeze(OTHER_BRAND, freeze_id))
+    assert await balance(center) == (5, 5, 0, 0)
+
+
+async def test_sweeps_go_on_until_nothing_is_due(center: Center) -> None:
+    await center.grant(10)
+    for number in range(5):
+        await center.freeze(f"f{number}", 1, lifetime_ms=HOUR_MS + number)
+    center.clock.pass_ms(2 * HOUR_MS)
+    assert [await center.cost_center.expire_freezes(2) for _ in range(4)] == [2, 2, 1, 0]
+    await center.grant(10, brand_id=OTHER_BRAND)
+    center.clock.pass_ms(200 * DAY_MS)
+    assert [await center.cost_center.expire_lots(1) for _ in range(3)] == [1, 1, 0]
