@@ -73,7 +73,7 @@ record = sa.Table(
     sa.Column("provider_code", sa.String(32), nullable=False),
     sa.Column("provider_message_id", sa.String(64), nullable=False),
     sa.Column("payment_id", _ID, nullable=False),
-    sa.Index("record_by_phone", "phone", "record_id"),
+    sa.Index("record_by_phone", "phone", "brand_id", "record_id"),
     sa.Index("record_by_brand", "brand_id", "record_id"),
 )
 

@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("record_id"),
     )
     op.create_index("record_by_brand", "record", ["brand_id", "record_id"], unique=False)
-    op.create_index("record_by_phone", "record", ["phone", "record_id"], unique=False)
+    op.create_index("record_by_phone", "record", ["phone", "brand_id", "record_id"], unique=False)
     op.create_table(
         "task",
         sa.Column("task_id", sa.BigInteger(), autoincrement=False, nullable=False),
