@@ -84,9 +84,8 @@ async def record_grants(connection: AsyncConnection, lots: Mapping[int, str]) ->
 
 
 async def record_opened(connection: AsyncConnection, payment_id: int, *, trade_no: str, pay_url: str) -> None:
-    """Write what the channel answered on a payment that is still to be paid."""
-    table = tables.payment
-    statement = sa.update(table).where(table.c.payment_id == payment_id, table.c.status == PaymentStatus.PENDING.value)
+    """Write what the channel answered. It changes no status, so it may come at any."""
+    statement = sa.update(tables.payment).where(tables.payment.c.payment_id == payment_id)
     await connection.execute(statement.values(trade_no=trade_no, pay_url=pay_url))
 
 
