@@ -163,6 +163,8 @@ async def note_late_submissions(
 
     The provider had them at the latest when the receipt came, so that is noted as the time.
     """
+    if not ranges:
+        return
     statement = (
         sa.update(record)
         .where(
