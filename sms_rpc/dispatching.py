@@ -26,7 +26,7 @@ from sms_rpc.domain import (
 )
 from sms_rpc.tables import dispatch
 
-_TO_SEND = frozenset({RecordStatus.ACCEPTED, RecordStatus.QUEUED, RecordStatus.SCHEDULED, RecordStatus.CHARGED})
+_TO_SEND = frozenset({RecordStatus.ACCEPTED, RecordStatus.QUEUED, RecordStatus.CHARGED})
 NO_RECEIPT = "NO_RECEIPT"
 """Failure of a message whose outcome was unknown and for which no receipt came."""
 
@@ -68,6 +68,9 @@ class Dispatching:
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
             rows = [row for row in await lock_dispatches(connection, dispatch_ids) if _is_claimable(row, now_ms)]
+            # What is due and not published yet is on its way from here on: it can no longer be cancelled.
+            due = [row for row in rows if row.state == DispatchState.WAITING]
+            await storage.move_records(connection, RecordEvent.PUBLISH, ranges_of(due), now_ms=now_ms)
             await move_dispatches(
                 connection,
                 DispatchEvent.CLAIM,
