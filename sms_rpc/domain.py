@@ -142,6 +142,8 @@ DISPATCH_TRANSITIONS: Mapping[tuple[DispatchState, DispatchEvent], DispatchState
     (DispatchState.CLAIMED, DispatchEvent.CLAIM): DispatchState.CLAIMED,
     (DispatchState.REPORTING, DispatchEvent.CLAIM): DispatchState.REPORTING,
     (DispatchState.CLAIMED, DispatchEvent.CHARGE): DispatchState.SUBMITTING,
+    # Its consumer asks again, because the first answer was lost: nothing is submitted before one arrives.
+    (DispatchState.SUBMITTING, DispatchEvent.CHARGE): DispatchState.SUBMITTING,
     (DispatchState.CLAIMED, DispatchEvent.RETRY): DispatchState.WAITING,
     (DispatchState.SUBMITTING, DispatchEvent.RETRY): DispatchState.WAITING,
     (DispatchState.CLAIMED, DispatchEvent.RECORD): DispatchState.REPORTING,

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.sms_rpc.harness import SmsMesh, running_sms
+from tests.sms_rpc.harness import SmsMesh
+from tests.sms_rpc.running import running_sms
 
 
 @pytest_asyncio.fixture

@@ -3,52 +3,32 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
-import time
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import grpc
+import pytest
 import sqlalchemy as sa
-from google.protobuf.message import Message as Proto
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2 as pb
 from brandmesh.sms.v1 import sms_pb2_grpc
 from costcenter_rpc.audit import audit
-from costcenter_rpc.domain import Policy
 from costcenter_rpc.jobs import Jobs
 from costcenter_rpc.ledger import Ledger
-from costcenter_rpc.service import CostCenter
-from costcenter_rpc.servicer import CostCenterJobServicer, CostCenterServicer
-from costcenter_rpc.wiring import MIGRATIONS as COST_CENTER_MIGRATIONS
-from mesh import migrations
-from mesh.bus.memory import MemoryBus
-from mesh.bus.port import BusUnavailableError, Depth, Message
 from mesh.channel import Peer
 from mesh.database import Database
 from mesh.errors import DomainError
-from mesh.ids import IdAllocator
-from mesh.server import Server
-from mesh.settings import RpcSettings
 from mesh.timestamps import to_timestamp
 from sms_rpc import tables
-from sms_rpc.clients import CostCenter as CostCenterClient
 from sms_rpc.dispatching import Dispatching
 from sms_rpc.messages import Messages
-from sms_rpc.publisher import Publisher
 from sms_rpc.receipts import Receipts
 from sms_rpc.sending import Sending
-from sms_rpc.servicer import SmsDispatchServicer, SmsServicer
 from sms_rpc.sweeping import Sweeping
 from sms_rpc.uplinks import Uplinks
-from sms_rpc.wiring import MIGRATIONS
+from tests.sms_rpc.control import Clock, Faults, SwitchedBus
 
 BRAND = 7
 OTHER_BRAND = 8
@@ -56,108 +36,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 CREDITS = 1_000_000
 
-DATABASE_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
-"""A database of a server for sms_rpc, to run these tests on it; its tables are emptied before each. Empty: SQLite."""
-
 Rows = list[dict[str, Any]]
-
-
-class Clock:
-    """The time of both services, their bus and whoever else asks."""
-
-    def __init__(self) -> None:
-        self.now_ms = time.time_ns() // 1_000_000
-
-    def pass_ms(self, duration_ms: int) -> None:
-        self.now_ms += duration_ms
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.pass_ms(int(seconds * 1000))
-
-    def seconds(self) -> float:
-        return self.now_ms / 1000
-
-
-class ClockedDatabase(Database):
-    """A database whose clock the test moves."""
-
-    def __init__(self, url: str, clock: Clock) -> None:
-        super().__init__(url)
-        self._clock = clock
-
-    async def now_ms(self, connection: AsyncConnection) -> int:  # noqa: ARG002  # the real one asks the connection
-        return self._clock.now_ms
-
-
-class SwitchedBus(MemoryBus):
-    """A bus that can be away, and that can lose what it holds."""
-
-    is_away = False
-
-    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: int = 0) -> None:
-        self._check()
-        await super().publish(queue, messages, delay_seconds)
-
-    async def depth(self, queue: str) -> Depth:
-        self._check()
-        return await super().depth(queue)
-
-    def lose_everything(self) -> None:
-        self._queues.clear()
-
-    def _check(self) -> None:
-        if self.is_away:
-            raise BusUnavailableError("switched off")
-
-
-@dataclass
-class Faults:
-    """What goes wrong with calls, by the name of their method: each fault is one call's, first come, first served."""
-
-    before: dict[str, deque[grpc.StatusCode]] = field(default_factory=lambda: defaultdict(deque))
-    after: dict[str, deque[grpc.StatusCode]] = field(default_factory=lambda: defaultdict(deque))
-
-    def refuse(self, method: str, *codes: grpc.StatusCode) -> None:
-        """Let the next calls of a method fail and do nothing."""
-        self.before[method].extend(codes)
-
-    def lose_answer(self, method: str, *codes: grpc.StatusCode) -> None:
-        """Let the next calls of a method do their work, and fail all the same."""
-        self.after[method].extend(codes)
-
-    def clear(self) -> None:
-        self.before.clear()
-        self.after.clear()
-
-
-Servicer = TypeVar("Servicer")
-
-
-def faulty(servicer: Servicer, faults: Faults) -> Servicer:
-    """Answer the servicer with calls that fail as `faults` says."""
-    return cast("Servicer", _Faulty(servicer, faults))
-
-
-class _Faulty:
-    def __init__(self, servicer: object, faults: Faults) -> None:
-        self._servicer = servicer
-        self._faults = faults
-
-    def __getattr__(self, name: str) -> Callable[[Proto, Any], Awaitable[Proto]]:
-        method = getattr(self._servicer, name)
-
-        async def call(request: Proto, context: Any) -> Proto:
-            _raise_next(self._faults.before[name])
-            answer: Proto = await method(request, context)
-            _raise_next(self._faults.after[name])
-            return answer
-
-        return call
-
-
-def _raise_next(codes: deque[grpc.StatusCode]) -> None:
-    if codes:
-        raise DomainError(codes.popleft(), "SWITCHED_OFF", "switched off by the test")
 
 
 @dataclass
@@ -283,133 +162,13 @@ class SmsMesh:
         assert await audit(self.center_database) == []
 
 
-@asynccontextmanager
-async def running_sms(directory: Path) -> AsyncIterator[SmsMesh]:
-    """Start both services on empty databases."""
-    clock, faults = Clock(), Faults()
-    bus = SwitchedBus(lambda: clock.now_ms)
-    async with AsyncExitStack() as stack:
-        center_url = f"sqlite:///{await _migrated(directory, 'costcenter', COST_CENTER_MIGRATIONS)}"
-        center_database = _open(center_url, clock, stack)
-        ledger = await stack.enter_async_context(Ledger(center_database, Policy()))
-        jobs = await stack.enter_async_context(Jobs(center_database, ledger, bus))
-        center_peer = await _serve_cost_center(center_database, ledger, jobs, faults, stack)
-        database = _open(await prepare(directory), clock, stack)
-        parts = await _build(database, bus, center_peer, stack)
-        sms_peer = await _serve_sms(parts, faults, stack)
-        yield SmsMesh(
-            clock=clock,
-            faults=faults,
-            bus=bus,
-            center_database=center_database,
-            ledger=ledger,
-            jobs=jobs,
-            center_peer=center_peer,
-            database=database,
-            sms_peer=sms_peer,
-            **vars(parts),
-        )
-
-
-@dataclass
-class Parts:
-    """What sms_rpc is made of."""
-
-    sending: Sending
-    messages: Messages
-    dispatching: Dispatching
-    receipts: Receipts
-    uplinks: Uplinks
-    sweeping: Sweeping
-
-
-async def _build(database: Database, bus: MemoryBus, center_peer: Peer, stack: AsyncExitStack) -> Parts:
-    cost_center, publisher, ids = CostCenterClient(center_peer), Publisher(bus), IdAllocator(database, tables.id_block)
-    return Parts(
-        sending=await stack.enter_async_context(Sending(database, ids, cost_center, publisher)),
-        messages=Messages(database, cost_center),
-        dispatching=Dispatching(database),
-        receipts=Receipts(database),
-        uplinks=Uplinks(database, ids),
-        sweeping=Sweeping(database, publisher),
-    )
-
-
-async def _serve_cost_center(
-    database: Database, ledger: Ledger, jobs: Jobs, faults: Faults, stack: AsyncExitStack
-) -> Peer:
-    cost_center = CostCenter(database, ledger)
-    services = costcenter_pb2.DESCRIPTOR.services_by_name
-    server = _server()
-    server.add(
-        costcenter_pb2_grpc.add_CostCenterServiceServicer_to_server,
-        faulty(CostCenterServicer(cost_center, ledger, jobs), faults),
-        services["CostCenterService"],
-    )
-    server.add(
-        costcenter_pb2_grpc.add_CostCenterJobServiceServicer_to_server,
-        faulty(CostCenterJobServicer(cost_center, jobs), faults),
-        services["CostCenterJobService"],
-    )
-    return await _start(server, "costcenter_rpc", stack)
-
-
-async def _serve_sms(parts: Parts, faults: Faults, stack: AsyncExitStack) -> Peer:
-    services = pb.DESCRIPTOR.services_by_name
-    server = _server()
-    server.add(
-        sms_pb2_grpc.add_SmsServiceServicer_to_server,
-        faulty(SmsServicer(parts.sending, parts.messages), faults),
-        services["SmsService"],
-    )
-    server.add(
-        sms_pb2_grpc.add_SmsDispatchServiceServicer_to_server,
-        faulty(SmsDispatchServicer(parts.dispatching, parts.receipts, parts.uplinks, parts.sweeping), faults),
-        services["SmsDispatchService"],
-    )
-    return await _start(server, "sms_rpc", stack)
-
-
-def _server() -> Server:
-    return Server(RpcSettings(database_url="unused", listen="127.0.0.1:0", drain_seconds=0.5))
-
-
-async def _start(server: Server, name: str, stack: AsyncExitStack) -> Peer:
-    await server.start()
-    stack.push_async_callback(server.drain)
-    peer = Peer(name, server.address, timeout_seconds=60)
-    stack.push_async_callback(peer.close)
-    return peer
-
-
-def _open(url: str, clock: Clock, stack: AsyncExitStack) -> ClockedDatabase:
-    database = ClockedDatabase(url, clock)
-    stack.push_async_callback(database.close)
-    return database
-
-
-async def prepare(directory: Path) -> str:
-    """Make an empty, migrated database for sms_rpc; answer its URL."""
-    if not DATABASE_URL:
-        return f"sqlite:///{await _migrated(directory, 'sms', MIGRATIONS)}"
-    database = Database(DATABASE_URL)
-    await migrations.upgrade(database, MIGRATIONS)
-    async with database.write() as connection:
-        for table in tables.metadata.tables.values():
-            if table is not tables.id_block:
-                await connection.execute(sa.delete(table))
-    await database.close()
-    return DATABASE_URL
-
-
-async def _migrated(directory: Path, name: str, scripts: Path) -> Path:
-    """Copy the file that every test starts from: migrating takes longer than most tests."""
-    template = directory.parent / f"{name}-template.db"
-    if not template.exists():
-        database = Database(f"sqlite:///{template}")
-        await migrations.upgrade(database, scripts)
-        await database.close()
-    return Path(shutil.copy(template, directory / f"{name}.db"))
+@contextmanager
+def refused(reason: str, *fields: str) -> Iterator[pytest.ExceptionInfo[DomainError]]:
+    """Expect a refusal, and which fields it names."""
+    with pytest.raises(DomainError) as caught:
+        yield caught
+    assert caught.value.reason == reason, caught.value
+    assert tuple(violation.field for violation in caught.value.violations) == fields
 
 
 def phone(number: int) -> str:
