@@ -135,6 +135,8 @@ class Payments:
                 await storage.insert_event(connection, order.order_id, now_ms)
             order, payment = await _read(connection, payment_id)
         log.info("money came", payment_id=payment_id, payment=payment.status, order=order.status, is_news=is_news)
+        if payment.status is PaymentStatus.REFUND_DUE:
+            log.error("money is to be paid back", payment_id=payment_id, amount_fen=payment.amount_fen)
         if is_news:
             await self._events.publish_quietly(order.order_id, now_ms)
         return order, payment
