@@ -120,7 +120,7 @@ async def reason_of(act: Callable[[], Awaitable[None]]) -> str:
 
 
 # Each example orders for a brand of its own, so that they can share one shop.
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=st.lists(st.sampled_from(EVENTS), min_size=1, max_size=10))
 async def test_any_sequence_of_events_ends_as_it_should(shop: Shop, events: list[str]) -> None:
     order = await shop.create(brand_id=BRAND + next(shop.numbers))
