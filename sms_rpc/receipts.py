@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -62,13 +62,9 @@ class Receipts:
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
             found = await _find(connection, receipts)
+            words = _first_words(receipts, found)
             for verdict, event in _EVENTS.items():
-                sources = record_sources(event)
-                moving = {
-                    found[receipt].record_id: receipt
-                    for receipt in receipts
-                    if receipt.verdict is verdict and receipt in found and found[receipt].status in sources
-                }
+                moving = {record_id: word for record_id, word in words.items() if word.verdict is verdict}
                 await _move(connection, event, moving, now_ms)
             after = await storage.read_records_by_id(connection, {one.record_id for one in found.values()})
         return [
@@ -86,33 +82,43 @@ async def _find(connection: AsyncConnection, receipts: Sequence[Receipt]) -> dic
     }
     by_dispatch: dict[int, list[Receipt]] = {}
     for receipt in receipts:
-        if receipt not in found:
+        if receipt not in found and receipt.dispatch_id in singles:
             by_dispatch.setdefault(receipt.dispatch_id, []).append(receipt)
     for dispatch_id, waiting in by_dispatch.items():
-        records = await _read_of_dispatch(connection, dispatch_id, [receipt.phone for receipt in waiting])
+        phones = [receipt.phone for receipt in waiting]
+        records = await _read_of_dispatch(connection, singles[dispatch_id], phones)
         found.update({receipt: records[receipt.phone] for receipt in waiting if receipt.phone in records})
     return found
 
 
-async def _read_of_dispatch(connection: AsyncConnection, dispatch_id: int, phones: Sequence[str]) -> dict[str, Record]:
-    """Read the records of one dispatch by phone. Its task has the dispatch's first record, so others are left out."""
-    first = sa.select(record.c.task_id).where(record.c.record_id == dispatch_id).scalar_subquery()
+async def _read_of_dispatch(connection: AsyncConnection, first: Record, phones: Sequence[str]) -> dict[str, Record]:
+    """Read the records of one dispatch by phone. Those behind it that its task does not have are another send's."""
     records: dict[str, Record] = {}
     for start in range(0, len(phones), storage.IN_MAX):
         statement = sa.select(record).where(
             record.c.phone.in_(phones[start : start + storage.IN_MAX]),
-            record.c.record_id >= dispatch_id,
-            record.c.record_id < dispatch_id + CHUNK_MAX,
-            record.c.task_id == first,
+            record.c.record_id >= first.record_id,
+            record.c.record_id < first.record_id + CHUNK_MAX,
+            record.c.task_id == first.task_id,
         )
         records.update({row.phone: storage.to_record(row) for row in await connection.execute(statement)})
     return records
 
 
-async def _move(connection: AsyncConnection, event: RecordEvent, moving: dict[int, Receipt], now_ms: int) -> None:
-    values = [{"provider_code": receipt.provider_code} for receipt in moving.values()]
-    if event is RecordEvent.UNDELIVER:
-        values = [{**value, "failure_reason": "UNDELIVERED"} for value in values]
+def _first_words(receipts: Sequence[Receipt], found: Mapping[Receipt, Record]) -> dict[int, Receipt]:
+    """Choose the first final word about each message that has none yet."""
+    words: dict[int, Receipt] = {}
+    for receipt in receipts:
+        one, event = found.get(receipt), _EVENTS.get(receipt.verdict)
+        if one is not None and event is not None and one.status in record_sources(event):
+            words.setdefault(one.record_id, receipt)
+    return words
+
+
+async def _move(connection: AsyncConnection, event: RecordEvent, moving: Mapping[int, Receipt], now_ms: int) -> None:
+    # A message whose outcome was unknown has a reason that a delivery disproves.
+    reason = "UNDELIVERED" if event is RecordEvent.UNDELIVER else ""
+    values = [{"provider_code": receipt.provider_code, "failure_reason": reason} for receipt in moving.values()]
     ranges = [(record_id, 1) for record_id in moving]
     await storage.move_records(connection, event, ranges, now_ms=now_ms, values=values)
 
