@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from mesh import sqlite_connection
 from mesh.errors import DomainError
 
 LOCK_TIMEOUT_SECONDS = 3
@@ -132,14 +133,13 @@ def _is_lock_error(error: DBAPIError) -> bool:
 
 
 def _sqlite_engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
-    engine = create_async_engine(
-        url, pool_size=pool_size, max_overflow=0, pool_timeout=30, connect_args={"timeout": LOCK_TIMEOUT_SECONDS}
-    )
+    async def connect() -> sqlite_connection.LoopConnection:
+        return await sqlite_connection.connect(url.database or "", LOCK_TIMEOUT_SECONDS)
+
+    engine = create_async_engine(url, async_creator=connect, pool_size=pool_size, max_overflow=0, pool_timeout=30)
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: object) -> None:
-        # The driver's own transaction control is off, so that BEGIN below is the only one.
-        connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
             cursor.execute(f"PRAGMA {pragma}")

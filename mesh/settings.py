@@ -26,6 +26,8 @@ class ProcessSettings(BaseSettings):
         cli_avoid_json=True,
         extra="ignore",
         frozen=True,
+        # A refused value may be a password that stands beside the wrong one.
+        hide_input_in_errors=True,
     )
 
     log_format: Literal["console", "json"] = Field("json", description="How log lines are written")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pydantic import Field, HttpUrl, SecretStr
-from pydantic_settings import SettingsConfigDict
 
 from mesh.settings import RpcSettings
 from order_rpc.domain import Policy
@@ -13,9 +12,6 @@ _MINUTE_MS = 60_000
 
 class Settings(RpcSettings):
     """Settings of order_rpc."""
-
-    # A secret of the wrong length must not be shown by the message that says so.
-    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     listen: str = Field("127.0.0.1:7103", description="Address to serve gRPC on")
     database_url: str = Field("sqlite:///var/order.db", description="SQLAlchemy URL of the orders")

@@ -416,7 +416,8 @@ class OrderService:
 
 
 class OrderJobServiceStub:
-    """What order_rmq calls.
+    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
+    BUS_UNAVAILABLE.
     """
 
     def __init__(self, channel):
@@ -448,7 +449,8 @@ class OrderJobServiceStub:
 
 
 class OrderJobServiceServicer:
-    """What order_rmq calls.
+    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
+    BUS_UNAVAILABLE.
     """
 
     def GetPaidOrders(self, request, context):
@@ -511,7 +513,8 @@ def add_OrderJobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderJobService:
-    """What order_rmq calls.
+    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
+    BUS_UNAVAILABLE.
     """
 
     @staticmethod

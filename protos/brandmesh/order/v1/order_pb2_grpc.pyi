@@ -151,7 +151,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class OrderJobServiceStub:
-    """What order_rmq calls."""
+    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
+    BUS_UNAVAILABLE.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -168,7 +170,9 @@ class OrderJobServiceStub:
 
 @_typing.type_check_only
 class OrderJobServiceAsyncStub(OrderJobServiceStub):
-    """What order_rmq calls."""
+    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
+    BUS_UNAVAILABLE.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPaidOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.GetPaidOrdersRequest, _order_pb2.GetPaidOrdersResponse]  # type: ignore[assignment]
@@ -181,7 +185,9 @@ class OrderJobServiceAsyncStub(OrderJobServiceStub):
     """Cancels orders that were not paid in time."""
 
 class OrderJobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What order_rmq calls."""
+    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
+    BUS_UNAVAILABLE.
+    """
 
     @_abc_1.abstractmethod
     def GetPaidOrders(
