@@ -50,7 +50,6 @@ class Publisher:
                 failed.extend(waiting)
         return failed
 
-    async def is_empty(self, queue: str) -> bool:
-        """Whether nothing of a queue waits or is being worked on, so that what is missing there was lost."""
-        depth = await self._bus.depth(queue)
-        return depth.ready + depth.in_flight + depth.delayed == 0
+    async def oldest_age_ms(self, queue: str) -> int:
+        """Say how old the oldest message of a queue is that waits or is being worked on; 0 when there is none."""
+        return int((await self._bus.depth(queue)).oldest_age_seconds * 1000)

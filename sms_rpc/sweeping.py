@@ -19,6 +19,9 @@ from sms_rpc.publisher import Publication, Publisher
 from sms_rpc.sending import withhold
 from sms_rpc.tables import dispatch, record
 
+PUBLISHING_MS_MAX = 10_000
+"""How long after its time a dispatch may come to its queue. A slower one is published twice, which does no harm."""
+
 LOADING_MS_MAX = 600_000
 """After this a large send that is still being stored was left by a crash."""
 
@@ -77,18 +80,17 @@ class Sweeping:
         return len(rows) - len(failed)
 
     async def _lost(self, limit: int) -> list[int]:
-        """Find queued dispatches whose queue is empty. While a queue has work, they may still be in it."""
+        """Find queued dispatches that their queue does not have: all of its messages came later."""
         overdue = await self._overdue(DispatchState.QUEUED, limit)
         if not overdue:
             return []
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
             rows = (await connection.execute(sa.select(dispatch).where(dispatch.c.dispatch_id.in_(overdue)))).all()
-        lost: list[int] = []
-        waiting: list[int] = []
-        for queue in {_publication(row).queue for row in rows}:
-            ids = [row.dispatch_id for row in rows if _publication(row).queue == queue]
-            (lost if await self._is_empty(queue) else waiting).extend(ids)
+        queues = {_publication(row).queue for row in rows}
+        oldest_at_ms = {queue: await self._oldest_at_ms(queue, now_ms) for queue in queues}
+        lost = [row.dispatch_id for row in rows if _in_queue_by_ms(row) < oldest_at_ms[_publication(row).queue]]
+        waiting = set(overdue) - set(lost)
         if waiting:
             postpone = sa.update(dispatch).where(
                 dispatch.c.dispatch_id.in_(waiting), dispatch.c.state == DispatchState.QUEUED.value
@@ -97,11 +99,12 @@ class Sweeping:
                 await connection.execute(postpone.values(look_at_ms=now_ms + LOST_AFTER_MS))
         return lost
 
-    async def _is_empty(self, queue: str) -> bool:
+    async def _oldest_at_ms(self, queue: str, now_ms: int) -> int:
+        """Say when the oldest message of a queue was published: now if there is none, 0 if the bus does not tell."""
         try:
-            return await self._publisher.is_empty(queue)
+            return now_ms - await self._publisher.oldest_age_ms(queue)
         except BusUnavailableError:
-            return False
+            return 0
 
     async def _give_up_submissions(self, limit: int) -> int:
         """Make submissions whose consumer went away unknown: whether the provider has them cannot be known here."""
@@ -169,6 +172,11 @@ class Sweeping:
                     sa.delete(record).where(record.c.record_id >= row.dispatch_id, record.c.record_id < end_id)
                 )
                 await storage.delete_dispatches(connection, [row.dispatch_id])
+
+
+def _in_queue_by_ms(row: Any) -> int:
+    """Say when a queued dispatch was on its queue for certain: published, or still there at the last look."""
+    return int(row.look_at_ms) - LOST_AFTER_MS + PUBLISHING_MS_MAX
 
 
 def _is_overdue_submission(row: Any, now_ms: int) -> bool:
