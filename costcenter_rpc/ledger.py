@@ -9,11 +9,10 @@ from typing import Self
 
 import grpc
 from prometheus_client import Histogram
-from sqlalchemy.exc import DataError, IntegrityError
 
 from costcenter_rpc import storage
 from costcenter_rpc.domain import Answer, Operation, Outcome, Policy, Refusal
-from mesh.coalesce import Coalescer
+from mesh.coalesce import Coalescer, own
 from mesh.database import Database
 from mesh.errors import DomainError, FieldViolation
 
@@ -51,7 +50,7 @@ class Ledger:
             key=lambda operation: operation.brand_id,
             batch_max=_BATCH_MAX,
             pending_max=_PENDING_MAX,
-            poison=(IntegrityError, DataError, AssertionError),
+            poison=(Exception,),
         )
 
     async def __aenter__(self) -> Self:
@@ -69,7 +68,7 @@ class Ledger:
         """Do one operation. Raises DomainError when the ledger refuses it or is not to be reached."""
         (answer,) = await self.apply_all([operation])
         if isinstance(answer, BaseException):
-            raise answer
+            raise own(answer)
         return answer
 
     async def apply_all(self, operations: Sequence[Operation]) -> list[Answer | BaseException]:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from mesh import telemetry
+from mesh.coalesce import own
 from mesh.errors import DomainError, from_status, to_status
 from mesh.middleware import validate
 
@@ -39,7 +40,7 @@ class BatchMethod(Generic[Request, Response, Result]):
         """Serve the unary form, whose request the server has validated."""
         (response,) = await self._handle_all([request])
         if isinstance(response, BaseException):
-            raise response
+            raise own(response)
         return response
 
     async def many(self, requests: Sequence[Request]) -> list[Result]:

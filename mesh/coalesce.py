@@ -12,13 +12,25 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from mesh.errors import overloaded
+from mesh import telemetry
+from mesh.errors import DomainError, overloaded
+
+log = telemetry.logger()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Apply = Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]]
 """Does a batch: one result, or one exception, an item, in order."""
+
+
+def own(error: BaseException) -> BaseException:
+    """Prepare an exception that many callers raise for being raised by one of them.
+
+    Each raise lengthens the trace that the exception carries, so it is cut here: without that, the logs of a failed
+    batch grow with the square of its callers. Where it came from was logged once, by the coalescer.
+    """
+    return error.with_traceback(None)
 
 
 class _Group(Generic[Result]):
@@ -55,7 +67,8 @@ class Coalescer(Generic[Item, Result]):
     the other. A caller that is cancelled leaves its item in the batch, because a commit can no longer leave it out.
 
     When `apply` raises one of `poison`, the batch is done again in halves, so that the item that spoils it fails alone.
-    Any other exception is the answer to every item of the batch.
+    A DomainError is never poison: it says that the batch cannot be done, and a refusal of one item is its result. What
+    is not poison is the answer to every item of the batch.
     """
 
     def __init__(
@@ -103,7 +116,7 @@ class Coalescer(Generic[Item, Result]):
         """Do one item as part of some batch. Raises what `apply` answered for it, or OVERLOADED."""
         (result,) = await self.submit_all([item])
         if isinstance(result, BaseException):
-            raise result
+            raise own(result)
         return result
 
     async def submit_all(self, items: Sequence[Item]) -> list[Result | BaseException]:
@@ -116,12 +129,12 @@ class Coalescer(Generic[Item, Result]):
         for position, item in enumerate(items):
             self._queues.setdefault(self._key(item), deque()).append(_Pending(item, group, position))
         self._pending_count += len(items)
-        self._start_runner()
+        self._start_runners(batches=-(-len(items) // self._batch_max))
         await group.future
         return group.results  # type: ignore[return-value]  # every place is filled once the future is done
 
-    def _start_runner(self) -> None:
-        if self._running_count < self._in_flight_max:
+    def _start_runners(self, batches: int) -> None:
+        for _ in range(min(batches, self._in_flight_max - self._running_count)):
             self._running_count += 1
             runner = asyncio.create_task(self._run(), name=f"coalesce {self._name}")
             self._runners.add(runner)
@@ -131,6 +144,12 @@ class Coalescer(Generic[Item, Result]):
         try:
             while self._pending_count:
                 await self._run_batch(self._next_batch())
+        except BaseException as error:
+            # Cancelled, as all tasks of a loop are in the end: nobody comes to do what waits.
+            while self._pending_count:
+                rest = self._next_batch()
+                self._settle(rest, [error] * len(rest))
+            raise
         finally:
             # Counted here and not by the task's end, which the loop notices later: an item that comes in between
             # must find that nobody runs.
@@ -160,12 +179,13 @@ class Coalescer(Generic[Item, Result]):
     async def _do(self, items: list[Item]) -> Sequence[Result | BaseException]:
         try:
             results = await self._apply(items)
-        except self._poison as error:
-            if len(items) == 1:
-                return [error]
-            middle = len(items) // 2
-            return [*await self._do(items[:middle]), *await self._do(items[middle:])]
-        except Exception as error:  # noqa: BLE001  # it is handed to every caller of the batch, who raise it
+        except DomainError as error:
+            return [error] * len(items)
+        except Exception as error:
+            if isinstance(error, self._poison) and len(items) > 1:
+                middle = len(items) // 2
+                return [*await self._do(items[:middle]), *await self._do(items[middle:])]
+            log.exception("batch failed", coalescer=self._name, items=len(items))
             return [error] * len(items)
         if len(results) != len(items):
             return [RuntimeError(f"{self._name} answered {len(results)} results for {len(items)} items")] * len(items)

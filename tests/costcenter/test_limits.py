@@ -37,3 +37,11 @@ async def test_an_id_that_no_object_has_is_not_found_and_spoils_no_batch(center:
     assert [one.reason if isinstance(one, DomainError) else type(one) for one in answers] == [
         "FREEZE_NOT_FOUND", "PAYMENT_NOT_FOUND", Answer,
     ]  # fmt: skip
+
+
+async def test_a_defect_that_one_operation_brings_to_light_fails_it_alone(center: Center) -> None:
+    broken = Grant(BRAND, "broken", "five", TIME_MAX_MS)  # type: ignore[arg-type]  # stands for any defect
+    good = [Grant(BRAND, f"g{number}", 1, TIME_MAX_MS) for number in range(9)]
+    answers = await center.ledger.apply_all([*good[:5], broken, *good[5:]])
+    assert [type(answer) for answer in answers] == [Answer] * 5 + [TypeError] + [Answer] * 4
+    assert (await center.cost_center.get_account(BRAND)).available == 9
