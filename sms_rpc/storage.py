@@ -226,6 +226,40 @@ async def count_cancelled(connection: AsyncConnection, first_id: int, count: int
     return cancelled, sum(counts.values())
 
 
+async def count_open(connection: AsyncConnection, dispatch_ids: Sequence[int]) -> dict[int, int]:
+    """Count the records of dispatches that wait for a receipt. Dispatches without any are left out."""
+    counts: dict[int, int] = {}
+    for start in range(0, len(dispatch_ids), IN_MAX):
+        statement = (
+            sa.select(dispatch.c.dispatch_id, sa.func.count())
+            .join_from(
+                dispatch,
+                record,
+                sa.and_(
+                    record.c.record_id >= dispatch.c.dispatch_id,
+                    record.c.record_id < dispatch.c.dispatch_id + dispatch.c.record_count,
+                ),
+            )
+            .where(
+                dispatch.c.dispatch_id.in_(dispatch_ids[start : start + IN_MAX]),
+                _has_status(record_sources(RecordEvent.SETTLE)),
+            )
+            .group_by(dispatch.c.dispatch_id)
+        )
+        counts.update((row[0], row[1]) for row in await connection.execute(statement))
+    return counts
+
+
+async def delete_records(connection: AsyncConnection, ranges: Sequence[tuple[int, int]]) -> None:
+    """Remove records of a send that was never accepted."""
+    if not ranges:
+        return
+    statement = sa.delete(record).where(
+        record.c.record_id >= sa.bindparam("first_id"), record.c.record_id < sa.bindparam("end_id")
+    )
+    await connection.execute(statement, [{"first_id": first, "end_id": first + count} for first, count in ranges])
+
+
 async def read_message(connection: AsyncConnection, brand_id: int, record_id: int) -> tuple[Record, Task] | None:
     """Read one message of a brand with its task."""
     statement = sa.select(record).where(record.c.record_id == record_id, record.c.brand_id == brand_id)

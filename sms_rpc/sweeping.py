@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.bus.port import BusUnavailableError
 from mesh.database import Database
 from sms_rpc import storage
 from sms_rpc.dispatching import NO_RECEIPT, lock_dispatches, move_dispatches, ranges_of, receipts_until
-from sms_rpc.domain import DispatchEvent, DispatchState, Outcome, RecordEvent, RecordStatus, SmsMode, SmsType
+from sms_rpc.domain import DispatchEvent, DispatchState, Outcome, RecordEvent, SmsMode, SmsType
 from sms_rpc.plan import LOST_AFTER_MS
 from sms_rpc.publisher import Publication, Publisher
 from sms_rpc.sending import withhold
-from sms_rpc.tables import dispatch, record
+from sms_rpc.tables import dispatch
+
+RECORDS_AT_ONCE = 10_000
+"""Messages that one transaction of a pass changes at most: on SQLite nobody else writes meanwhile."""
 
 PUBLISHING_MS_MAX = 10_000
 """How long after its time a dispatch may come to its queue. A slower one is published twice, which does no harm."""
@@ -44,30 +46,30 @@ class Sweeping:
 
     async def sweep(self, dispatches_max: int) -> Swept:
         """Publish what is due or lost, make lost submissions unknown, settle what got no receipt."""
-        await self._remove_unloaded(dispatches_max)
-        unknown = await self._give_up_submissions(dispatches_max)
-        settled = await self._settle(dispatches_max)
+        abandoned = await self._overdue(DispatchState.LOADING, dispatches_max, LOADING_MS_MAX)
+        await _in_portions(self._remove_unloaded, abandoned)
+        submitting = await self._overdue(DispatchState.SUBMITTING, dispatches_max)
+        unknown = await _in_portions(self._give_up_submissions, submitting)
+        settled = await _in_portions(self._settle, await self._overdue(DispatchState.AWAITING, dispatches_max))
         published = 0
         for state in (DispatchState.WAITING, DispatchState.CLAIMED, DispatchState.REPORTING):
-            published += await self._publish(await self._overdue(state, dispatches_max))
-        published += await self._publish(await self._lost(dispatches_max))
+            published += await _in_portions(self._publish, await self._overdue(state, dispatches_max))
+        published += await _in_portions(self._publish, await self._lost(dispatches_max))
         return Swept(published, unknown, settled)
 
-    async def _overdue(self, state: DispatchState, limit: int) -> list[int]:
+    async def _overdue(self, state: DispatchState, limit: int, for_ms: int = 0) -> Sequence[Any]:
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
             statement = (
-                sa.select(dispatch.c.dispatch_id)
-                .where(dispatch.c.state == state.value, dispatch.c.look_at_ms <= now_ms)
-                .order_by(dispatch.c.look_at_ms)
+                sa.select(dispatch)
+                .where(dispatch.c.state == state.value, dispatch.c.look_at_ms <= now_ms - for_ms)
+                .order_by(dispatch.c.look_at_ms, dispatch.c.dispatch_id)
                 .limit(limit)
             )
-            return list((await connection.execute(statement)).scalars())
+            return (await connection.execute(statement)).all()
 
     async def _publish(self, dispatch_ids: Sequence[int]) -> int:
         """Write that they are queued, then queue them: a crash in between is found as lost."""
-        if not dispatch_ids:
-            return 0
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
             rows = [row for row in await lock_dispatches(connection, dispatch_ids) if row.look_at_ms <= now_ms]
@@ -79,18 +81,17 @@ class Sweeping:
             await withhold(self._database, failed)
         return len(rows) - len(failed)
 
-    async def _lost(self, limit: int) -> list[int]:
+    async def _lost(self, limit: int) -> Sequence[Any]:
         """Find queued dispatches that their queue does not have: all of its messages came later."""
         overdue = await self._overdue(DispatchState.QUEUED, limit)
         if not overdue:
             return []
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
-            rows = (await connection.execute(sa.select(dispatch).where(dispatch.c.dispatch_id.in_(overdue)))).all()
-        queues = {_publication(row).queue for row in rows}
+        queues = {_publication(row).queue for row in overdue}
         oldest_at_ms = {queue: await self._oldest_at_ms(queue, now_ms) for queue in queues}
-        lost = [row.dispatch_id for row in rows if _in_queue_by_ms(row) < oldest_at_ms[_publication(row).queue]]
-        waiting = set(overdue) - set(lost)
+        lost = [row for row in overdue if _in_queue_by_ms(row) < oldest_at_ms[_publication(row).queue]]
+        waiting = {row.dispatch_id for row in overdue} - {row.dispatch_id for row in lost}
         if waiting:
             postpone = sa.update(dispatch).where(
                 dispatch.c.dispatch_id.in_(waiting), dispatch.c.state == DispatchState.QUEUED.value
@@ -106,72 +107,54 @@ class Sweeping:
         except BusUnavailableError:
             return 0
 
-    async def _give_up_submissions(self, limit: int) -> int:
+    async def _give_up_submissions(self, dispatch_ids: Sequence[int]) -> int:
         """Make submissions whose consumer went away unknown: whether the provider has them cannot be known here."""
-        overdue = await self._overdue(DispatchState.SUBMITTING, limit)
-        if not overdue:
-            return 0
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
-            rows = [row for row in await lock_dispatches(connection, overdue) if _is_overdue_submission(row, now_ms)]
+            locked = await lock_dispatches(connection, dispatch_ids)
+            rows = [row for row in locked if _is_overdue_submission(row, now_ms)]
             values = [{"outcome": Outcome.UNKNOWN.value, "look_at_ms": receipts_until(now_ms)}] * len(rows)
             await move_dispatches(connection, DispatchEvent.LOSE, rows, values)
             reasons = [{"failure_reason": "CONSUMER_LOST"}] * len(rows)
             await storage.move_records(connection, RecordEvent.LOSE, ranges_of(rows), now_ms=now_ms, values=reasons)
         return len(rows)
 
-    async def _settle(self, limit: int) -> int:
-        """Settle what waited for receipts until no more come."""
-        overdue = await self._overdue(DispatchState.AWAITING, limit)
-        if not overdue:
-            return 0
+    async def _settle(self, dispatch_ids: Sequence[int]) -> int:
+        """Settle what waited for receipts until no more come. Those without one are all unknown, or none of them is."""
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
-            rows = [row for row in await lock_dispatches(connection, overdue) if row.state == DispatchState.AWAITING]
-            settled = 0
-            for row in rows:
-                settled += await self._settle_one(connection, row, now_ms)
-        return settled
+            locked = await lock_dispatches(connection, dispatch_ids)
+            rows = [row for row in locked if row.state == DispatchState.AWAITING]
+            open_counts = await storage.count_open(connection, [row.dispatch_id for row in rows])
+            reasons = [{"failure_reason": NO_RECEIPT if row.outcome == Outcome.UNKNOWN else ""} for row in rows]
+            await storage.move_records(connection, RecordEvent.SETTLE, ranges_of(rows), now_ms=now_ms, values=reasons)
+            lost = [row for row in rows if row.outcome == Outcome.UNKNOWN and row.dispatch_id in open_counts]
+            values = [{"outcome": Outcome.LOST.value, "look_at_ms": now_ms, "consumer": ""}] * len(lost)
+            await move_dispatches(connection, DispatchEvent.SETTLE, lost, values)
+            done = {row.dispatch_id for row in rows} - {row.dispatch_id for row in lost}
+            await storage.delete_dispatches(connection, done)
+        return sum(open_counts.values())
 
-    async def _settle_one(self, connection: AsyncConnection, row: Any, now_ms: int) -> int:
-        open_records = [
-            one
-            for one in await storage.read_records(connection, row.dispatch_id, row.record_count)
-            if one.status in {RecordStatus.SUBMITTED, RecordStatus.UNKNOWN}
-        ]
-        lost = [one for one in open_records if one.status is RecordStatus.UNKNOWN]
-        await storage.move_records(
-            connection,
-            RecordEvent.SETTLE,
-            [(one.record_id, 1) for one in open_records],
-            now_ms=now_ms,
-            values=[{"failure_reason": NO_RECEIPT if one in lost else ""} for one in open_records],
-        )
-        if lost:
-            values = [{"outcome": Outcome.LOST.value, "look_at_ms": now_ms, "consumer": ""}]
-            await move_dispatches(connection, DispatchEvent.SETTLE, [row], values)
-        else:
-            await storage.delete_dispatches(connection, [row.dispatch_id])
-        return len(open_records)
-
-    async def _remove_unloaded(self, limit: int) -> None:
+    async def _remove_unloaded(self, dispatch_ids: Sequence[int]) -> int:
         """Remove what a crash left of a large send that was never accepted."""
         async with self._database.write() as connection:
-            now_ms = await self._database.now_ms(connection)
-            abandoned = (
-                sa.select(dispatch)
-                .where(
-                    dispatch.c.state == DispatchState.LOADING.value,
-                    dispatch.c.look_at_ms <= now_ms - LOADING_MS_MAX,
-                )
-                .limit(limit)
-            )
-            for row in (await connection.execute(abandoned)).all():
-                end_id = row.dispatch_id + row.record_count
-                await connection.execute(
-                    sa.delete(record).where(record.c.record_id >= row.dispatch_id, record.c.record_id < end_id)
-                )
-                await storage.delete_dispatches(connection, [row.dispatch_id])
+            locked = await lock_dispatches(connection, dispatch_ids)
+            rows = [row for row in locked if row.state == DispatchState.LOADING]
+            await storage.delete_records(connection, ranges_of(rows))
+            await storage.delete_dispatches(connection, [row.dispatch_id for row in rows])
+        return len(rows)
+
+
+async def _in_portions(do: Callable[[Sequence[int]], Awaitable[int]], rows: Sequence[Any]) -> int:
+    """Do dispatches in portions of at most RECORDS_AT_ONCE messages, or of one dispatch; add up what was done."""
+    done, portion, records = 0, list[int](), 0
+    for row in rows:
+        if portion and records + row.record_count > RECORDS_AT_ONCE:
+            done += await do(portion)
+            portion, records = [], 0
+        portion.append(row.dispatch_id)
+        records += row.record_count
+    return done + (await do(portion) if portion else 0)
 
 
 def _in_queue_by_ms(row: Any) -> int:

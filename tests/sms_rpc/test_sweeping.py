@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 
@@ -11,7 +14,7 @@ from mesh.timestamps import to_timestamp
 from sms_rpc import tables
 from sms_rpc.domain import DispatchState
 from sms_rpc.plan import LOST_AFTER_MS
-from sms_rpc.sweeping import LOADING_MS_MAX
+from sms_rpc.sweeping import LOADING_MS_MAX, RECORDS_AT_ONCE, _in_portions
 from tests.sms_rpc.consumer import LEASE_SECONDS, Consumer
 from tests.sms_rpc.harness import HOUR_MS, SmsMesh, e164, ids_of, phone, refused
 
@@ -295,3 +298,52 @@ async def test_a_pass_is_bounded_and_the_next_goes_on(mesh: SmsMesh) -> None:
     counts = [(await sweep(mesh, 2)).published_count for _ in range(4)]
     assert counts == [2, 2, 1, 0]
     assert await take(mesh) == ids
+
+
+@dataclass(frozen=True)
+class Row:
+    dispatch_id: int
+    record_count: int
+
+
+@pytest.mark.parametrize(
+    ("counts", "portions"),
+    [
+        ([], []),
+        ([RECORDS_AT_ONCE + 1], [1]),
+        ([1000] * 25, [10, 10, 5]),
+        ([1] * 1000, [1000]),
+        ([9999, 1, 1, RECORDS_AT_ONCE, 1], [2, 1, 1, 1]),
+    ],
+)
+async def test_one_transaction_of_a_pass_is_bounded_too(counts: list[int], portions: list[int]) -> None:
+    done: list[list[int]] = []
+
+    async def do(dispatch_ids: Sequence[int]) -> int:
+        done.append(list(dispatch_ids))
+        return len(dispatch_ids)
+
+    assert await _in_portions(do, [Row(number, count) for number, count in enumerate(counts)]) == len(counts)
+    assert [len(portion) for portion in done] == portions
+    assert [one for portion in done for one in portion] == list(range(len(counts)))
+
+
+async def test_settling_a_large_campaign_gets_on_though_a_pass_is_broken_off(
+    mesh: SmsMesh, first: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sms_rpc.sweeping.RECORDS_AT_ONCE", 2)
+    ids = [await first.unknown(phone(1), phone(2)) for _ in range(3)]
+    mesh.clock.pass_ms(72 * HOUR_MS)
+    settle, calls = mesh.sweeping._settle, itertools.count(1)
+
+    async def settle_twice(dispatch_ids: Sequence[int]) -> int:
+        if next(calls) == 3:
+            raise TimeoutError
+        return await settle(dispatch_ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mesh.sweeping, "_settle", settle_twice)
+        with pytest.raises(TimeoutError):
+            await mesh.sweeping.sweep(100)
+    assert [(await mesh.states())[one] for one in ids] == ["REPORTING", "REPORTING", "AWAITING"]
+    assert (await sweep(mesh)).settled_count == 2

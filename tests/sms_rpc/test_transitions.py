@@ -255,7 +255,7 @@ USE_CASES: Sequence[tuple[Callable[[SmsMesh], Awaitable[None]], Mapping[Dispatch
 
 
 async def insert_one_dispatch_a_state(mesh: SmsMesh) -> None:
-    """Store overdue dispatches, all held by HOLDER and reported as submitted, each with one record."""
+    """Store overdue dispatches, all held by HOLDER and with an outcome, each with one record."""
     task = Task(
         task_id=FIRST_ID,
         brand_id=BRAND,
@@ -283,7 +283,7 @@ async def insert_one_dispatch_a_state(mesh: SmsMesh) -> None:
             "sms_type": "NOTIFICATION",
             "mode": "SINGLE",
             "state": state.value,
-            "outcome": "SUBMITTED",
+            "outcome": "UNKNOWN" if state is D.AWAITING else "SUBMITTED",
             "payment_id": "7-1",
             "attempt": 0,
             "wanted_at_ms": mesh.clock.now_ms,
