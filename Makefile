@@ -25,7 +25,7 @@ run: install ## Run the whole mesh on this machine, with a demonstration, until 
 
 .PHONY: test
 test: install lint ## Run all checks and the whole suite on the embedded engines
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: lint
 lint: install ## Check style, types, borders between folders, contracts and generated files

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from mesh.database import Database
+
+
+@compiles(CreateTable, "mysql", "mariadb")
+def _create_table(element: CreateTable, compiler: DDLCompiler, **options: Any) -> str:
+    """Tell upper from lower case in ids, as the other databases do: MariaDB's default takes them for equal."""
+    statement: str = compiler.visit_create_table(element, **options)  # type: ignore[no-untyped-call]  # SQLAlchemy's gap
+    return f"{statement.rstrip()} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
 
 async def upgrade(database: Database, directory: Path) -> None:
