@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from mesh import pages
 from mesh.database import Database
-from mesh.errors import DomainError
+from mesh.errors import DomainError, invalid_field
 from sms_rpc import storage
 from sms_rpc.acceptance import refused_phone
 from sms_rpc.clients import CostCenter
+from sms_rpc.control_characters import has_control_character
 from sms_rpc.domain import CHUNK_MAX, Record, RecordEvent, RecordStatus, Task
 from sms_rpc.phones import normalise
 from sms_rpc.sending import brand_not_found
@@ -132,6 +133,8 @@ class Messages:
     async def block_phone(self, brand_id: int, phone: str, reason: str) -> BlockedPhone:
         """Put a phone on a brand's block list; a repeat answers with the first entry."""
         e164 = _e164(phone)
+        if has_control_character(reason):
+            raise invalid_field("reason", "has a control character")
         async with self._database.write() as connection:
             if not await storage.read_brands(connection, [brand_id]):
                 raise brand_not_found(brand_id)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sms_rpc.control_characters import has_control_character
+
 PLACE = "{$var}"
 PLACES_MAX = 20
 TEXT_CHARACTERS_MAX = 536
@@ -25,6 +27,7 @@ class TemplateFault(StrEnum):
     VALUE_COUNT = "VALUE_COUNT"
     VALUE_EMPTY = "VALUE_EMPTY"
     VALUE_RESERVED = "VALUE_RESERVED"
+    VALUE_CONTROL = "VALUE_CONTROL"
     TEXT_LENGTH = "TEXT_LENGTH"
 
 
@@ -67,14 +70,13 @@ class Template:
         """Fill the places in order.
 
         Raises:
-            TemplateError: VALUE_COUNT, VALUE_EMPTY, VALUE_RESERVED or TEXT_LENGTH.
+            TemplateError: VALUE_COUNT, VALUE_EMPTY, VALUE_RESERVED, VALUE_CONTROL or TEXT_LENGTH.
 
         """
         if len(values) != self.place_count:
             message = f"has {len(values)} values: the text has {self.place_count} {PLACE}"
             raise TemplateError(TemplateFault.VALUE_COUNT, message)
-        joined = "".join(values)
-        if any(reserved in joined for reserved in _RESERVED) or not all(map(str.strip, values)):
+        if _is_wrong("".join(values)) or not all(map(str.strip, values)):
             raise _wrong_value(values)
         filled = "".join([piece + value for piece, value in zip(self.pieces, (*values, ""), strict=True)])
         if PLACE in filled:
@@ -86,10 +88,16 @@ class Template:
         return filled
 
 
+def _is_wrong(value: str) -> bool:
+    return any(reserved in value for reserved in _RESERVED) or has_control_character(value)
+
+
 def _wrong_value(values: Sequence[str]) -> TemplateError:
-    """Name the first value that is empty or holds what separates values."""
-    index = next(i for i, value in enumerate(values) if not value.strip() or any(r in value for r in _RESERVED))
+    """Name the first value that is empty, or holds what separates values or what no text may hold."""
+    index = next(i for i, value in enumerate(values) if not value.strip() or _is_wrong(value))
     if not values[index].strip():
         return TemplateError(TemplateFault.VALUE_EMPTY, "is empty: each place needs a value", index)
+    if has_control_character(values[index]):
+        return TemplateError(TemplateFault.VALUE_CONTROL, "has a control character", index)
     message = "holds a comma or a semicolon: the provider would read them as the end of the value"
     return TemplateError(TemplateFault.VALUE_RESERVED, message, index)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sms_rpc.template import PLACE, Template, TemplateError, TemplateFault
 
-PLAIN = st.text(st.characters(exclude_characters=",;{}$", exclude_categories=["Cs"]), max_size=12)
+PLAIN = st.text(st.characters(exclude_characters=",;{}$", exclude_categories=["Cs", "Cc"]), max_size=12)
 VALUE = PLAIN.filter(lambda value: bool(value.strip()))
 
 
@@ -53,6 +53,12 @@ def test_refuses_an_empty_value_and_names_it(empty: str) -> None:
 def test_refuses_a_value_with_a_separator_and_names_it(value: str) -> None:
     error = refused("【Blue Bay】{$var}{$var}{$var}", ["Lin", value, ","])
     assert (error.fault, error.value_index) == (TemplateFault.VALUE_RESERVED, 1)
+
+
+@pytest.mark.parametrize("value", ["\0", "a\x1b", "\b\b"])
+def test_refuses_a_value_with_a_control_character_and_names_it(value: str) -> None:
+    error = refused("【Blue Bay】{$var}{$var}", ["Lin\n\t", value])
+    assert (error.fault, error.value_index) == (TemplateFault.VALUE_CONTROL, 1)
 
 
 def test_takes_the_separators_of_chinese_text() -> None:
