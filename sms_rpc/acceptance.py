@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mesh.errors import VIOLATIONS_MAX, DomainError, FieldViolation, invalid_request
+from sms_rpc.control_characters import has_control_character
 from sms_rpc.domain import CHUNK_MAX, SCHEDULE_SECONDS_MAX, SmsMode, SmsType
 from sms_rpc.phones import Phone, normalise
 from sms_rpc.segments import count_international, count_mainland
-from sms_rpc.template import Template, TemplateError
+from sms_rpc.template import PLACE, Template, TemplateError
 
 _YIELD_EVERY = 1000
 """Recipients checked before other requests get their turn: 100,000 at once would keep a verification code waiting."""
@@ -96,10 +97,12 @@ def _content_violations(request: SendRequest) -> list[FieldViolation]:
     for name, value in (("content", request.content), ("signature", request.signature)):
         if not value.strip():
             violations.append(FieldViolation(name, "is blank"))
-        if any(character < " " and character not in "\r\n\t" for character in value):
+        if has_control_character(value):
             violations.append(FieldViolation(name, "has a control character"))
     if any(bracket in request.signature for bracket in "【】"):
         violations.append(FieldViolation("signature", "is given without its brackets"))
+    if request.variable and PLACE in request.signature:
+        violations.append(FieldViolation("signature", f"has a {PLACE}: only the content may have one"))
     return violations
 
 

@@ -166,7 +166,7 @@ def _send_request(request: pb.SendSmsRequest) -> SendRequest:
         phones=list(request.phones),
         params=(),
         variable=False,
-        schedule_at_ms=to_ms(request.schedule_time),
+        schedule_at_ms=_schedule_at_ms(request),
     )
 
 
@@ -180,8 +180,13 @@ def _variable_send_request(request: pb.SendVariableSmsRequest) -> SendRequest:
         phones=[recipient.phone for recipient in request.recipients],
         params=[list(recipient.params) for recipient in request.recipients],
         variable=True,
-        schedule_at_ms=to_ms(request.schedule_time),
+        schedule_at_ms=_schedule_at_ms(request),
     )
+
+
+def _schedule_at_ms(request: pb.SendSmsRequest | pb.SendVariableSmsRequest) -> int:
+    """Read when to send; 0 is now. The first moment of 1970 is as past as the one after it."""
+    return (to_ms(request.schedule_time) or 1) if request.HasField("schedule_time") else 0
 
 
 def _accepted(accepted: Accepted) -> dict[str, Any]:
@@ -287,12 +292,5 @@ def _recorded(recorded: RecordedReceipt) -> pb.RecordedReceipt:
 
 
 def _uplink(uplink: pb.SmsUplink) -> Uplink:
-    return Uplink(
-        uplink.phone,
-        uplink.content,
-        uplink.destination,
-        uplink.sent_at,
-        uplink.part_group,
-        uplink.part_number,
-        uplink.part_count,
-    )
+    parts = uplink.part_group, uplink.part_number, uplink.part_count
+    return Uplink(uplink.phone, uplink.content, uplink.destination, uplink.sent_at, *parts)
