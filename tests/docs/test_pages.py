@@ -133,8 +133,6 @@ def test_every_refusal_of_the_gateway_is_told_with_its_status() -> None:
     rows = re.findall(r"^\| (\d{3}) \| `([A-Z_]+)` \|", (DOCS / "rest.md").read_text(), re.MULTILINE)
     told = {reason: int(status) for status, reason in rows}
     assert told == {reason: status for reason, (status, _) in REASONS.items()}
-        reason: status for reason, (status, _) in REASONS.items()
-    }
 
 
 def test_the_status_of_every_grpc_code_is_told() -> None:
