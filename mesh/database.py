@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from mesh import sqlite_connection
+from mesh import sqlite_connection, telemetry
 from mesh.errors import DomainError
 
 LOCK_TIMEOUT_SECONDS = 3
@@ -34,6 +34,8 @@ _DRIVERS = {"sqlite": "aiosqlite", "mysql": "asyncmy", "mariadb": "asyncmy", "po
 _LOCK_ERRORS = ("1213", "1205", "40P01", "40001", "55P03", "deadlock", "locked", "lock timeout")
 
 Row = Mapping[str, Any]
+
+log = telemetry.logger()
 
 
 class Database:
@@ -119,6 +121,8 @@ class _database_errors:  # noqa: N801  # reads as a function where it is used
         if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)) or (
             isinstance(error, DBAPIError) and (error.connection_invalidated or _is_lock_error(error))
         ):
+            # The caller is not told the cause, and the operator must be: it may be a full disk or a missing table.
+            log.warning("database unavailable", error=str(getattr(error, "orig", error)))
             raise DomainError(
                 grpc.StatusCode.UNAVAILABLE,
                 "DATABASE_UNAVAILABLE",

@@ -8,6 +8,7 @@ waits for the disk; and many rows at once.
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,14 +19,31 @@ ROWS_AT_ONCE_MAX = 50
 
 
 class LoopConnection(aiosqlite.Connection):
-    """A connection whose short statements run in the event loop itself. One transaction uses it at a time."""
+    """A connection whose short statements run in the event loop itself. One transaction uses it at a time.
+
+    A caller that is cancelled leaves its call to the thread. Until that is done, whatever follows queues behind it:
+    SQLite's library crashes when one thread closes a connection that another one works on.
+    """
+
+    def __init__(self, open_file: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(open_file, iter_chunk_size=64)
+        # A deque, because the loop fills it and the thread empties it.
+        self._in_thread: deque[None] = deque()
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if not self._running or not self._connection:
             raise ValueError("Connection closed")
-        if _may_take_long(fn.__name__, args):
-            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]  # aiosqlite's gap
-        return fn(*args, **kwargs)
+        if not self._in_thread and not _may_take_long(fn.__name__, args):
+            return fn(*args, **kwargs)
+
+        def call() -> Any:
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                self._in_thread.pop()
+
+        self._in_thread.append(None)
+        return await super()._execute(call)  # type: ignore[no-untyped-call]  # aiosqlite's gap
 
 
 def _may_take_long(name: str, arguments: Sequence[Any]) -> bool:
@@ -45,7 +63,7 @@ async def connect(path: str, lock_timeout_seconds: float) -> LoopConnection:
     def open_file() -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=lock_timeout_seconds, isolation_level=None, check_same_thread=False)
 
-    connection = LoopConnection(open_file, iter_chunk_size=64)
+    connection = LoopConnection(open_file)
     connection._thread.daemon = True  # noqa: SLF001  # as SQLAlchemy does: a forgotten one must not keep the process
     await connection
     return connection

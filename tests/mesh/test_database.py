@@ -1,0 +1,185 @@
+"""What every service asks of its database, on SQLite files; a server's own lock and clock are tested on servers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from mesh import database as database_module
+from mesh.database import Database
+from mesh.errors import DomainError
+from mesh.testing import eventually
+
+metadata = sa.MetaData()
+thing = sa.Table(
+    "thing",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(40), nullable=False, unique=True),
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "directory" / "things.db"
+
+
+@pytest_asyncio.fixture
+async def database(path: Path) -> AsyncIterator[Database]:
+    made = Database(f"sqlite:///{path}")
+    async with made.write() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield made
+    await made.close()
+
+
+async def insert(database: Database, *ids: int) -> None:
+    async with database.write() as connection:
+        await connection.execute(sa.insert(thing), [{"id": one, "name": f"thing {one}"} for one in ids])
+
+
+async def ids(database: Database) -> list[int]:
+    async with database.read() as connection:
+        return list((await connection.execute(sa.select(thing.c.id).order_by(thing.c.id))).scalars())
+
+
+@pytest.mark.parametrize("url", ["oracle://x/y", "sqlite+aiosqlite:///x", "mongodb://x"])
+def test_tells_which_databases_it_knows(url: str) -> None:
+    if url.startswith("sqlite"):
+        assert Database(url).is_sqlite
+        return
+    with pytest.raises(ValueError, match="use one of mariadb, mysql, postgresql, sqlite"):
+        Database(url)
+
+
+async def test_commits_at_the_end_of_the_block(database: Database) -> None:
+    await insert(database, 1, 2)
+    assert await ids(database) == [1, 2]
+
+
+async def test_any_exception_rolls_back(database: Database) -> None:
+    async def insert_and_fail() -> None:
+        async with database.write() as connection:
+            await connection.execute(sa.insert(thing).values(id=1, name="one"))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await insert_and_fail()
+    assert await ids(database) == []
+
+
+async def test_a_broken_rule_of_the_tables_rolls_back_and_is_told_as_it_is(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        await insert(database, 1, 2, 1)
+    assert await ids(database) == []
+    await insert(database, 1)
+
+
+async def test_a_reader_sees_one_moment_and_keeps_no_writer_waiting(database: Database) -> None:
+    await insert(database, 1)
+    async with database.read() as connection:
+        count = sa.select(sa.func.count()).select_from(thing)
+        assert (await connection.execute(count)).scalar_one() == 1
+        await insert(database, 2)
+        assert (await connection.execute(count)).scalar_one() == 1
+    assert await ids(database) == [1, 2]
+
+
+async def test_the_write_lock_is_taken_before_the_first_read(database: Database, path: Path) -> None:
+    """A read that later writes would be refused at once, whatever time-out is set, when someone wrote in between."""
+    async with database.write():
+        with sqlite3.connect(path, timeout=0) as other, pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+
+
+async def test_writers_of_two_processes_wait_for_each_other(database: Database, path: Path) -> None:
+    other = Database(f"sqlite:///{path}")
+    await asyncio.gather(*(insert(one, start + n) for start, one in ((0, database), (100, other)) for n in range(20)))
+    assert len(await ids(database)) == 40
+    await other.close()
+
+
+async def test_a_lock_that_is_not_given_back_is_told_as_unavailable(
+    path: Path, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    monkeypatch.setattr(database_module, "LOCK_TIMEOUT_SECONDS", 0.2)
+    impatient = Database(f"sqlite:///{path}")
+    async with database.write():
+        started_at = time.monotonic()
+        with pytest.raises(DomainError) as refusal:
+            await insert(impatient, 1)
+        assert 0.1 < time.monotonic() - started_at < 2
+    assert refusal.value.code is grpc.StatusCode.UNAVAILABLE
+    assert refusal.value.reason == "DATABASE_UNAVAILABLE"
+    assert refusal.value.retry_after_seconds
+    assert "locked" not in refusal.value.message
+    assert "locked" in str(refusal.value.__cause__)
+    await insert(impatient, 1)
+    await impatient.close()
+
+
+async def test_a_database_that_is_away_is_told_as_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "things.db").mkdir()
+    threads = threading.active_count()
+    away = Database(f"sqlite:///{tmp_path}/things.db")
+    with pytest.raises(DomainError, match="DATABASE_UNAVAILABLE"):
+        await away.ping()
+    await away.close()
+    await eventually(lambda: threading.active_count() == threads)
+
+
+async def test_answers_a_ping(database: Database) -> None:
+    await database.ping()
+
+
+async def test_its_clock_is_the_time(database: Database) -> None:
+    async with database.read() as connection:
+        before_ms = time.time_ns() // 1_000_000
+        assert before_ms <= await database.now_ms(connection) <= time.time_ns() // 1_000_000
+
+
+async def test_inserts_what_is_not_there_yet(database: Database) -> None:
+    rows = [{"id": 1, "name": "one"}, {"id": 1, "name": "again"}, {"id": 2, "name": "one"}, {"id": 3, "name": "three"}]
+    async with database.write() as connection:
+        await database.insert_ignore(connection, thing, rows)
+        await database.insert_ignore(connection, thing, [])
+    async with database.read() as connection:
+        assert (await connection.execute(sa.select(thing).order_by(thing.c.id))).all() == [(1, "one"), (3, "three")]
+
+
+async def test_what_was_committed_is_on_the_disk(database: Database) -> None:
+    """FULL: a committed transaction outlives a power cut. WAL: readers do not wait for the writer."""
+    async with database.read() as connection:
+        assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one() == "wal"
+        assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one() == 2
+
+
+async def test_callers_cancelled_at_any_moment_leave_no_lock_and_no_half_transaction(database: Database) -> None:
+    chance = random.Random(7)  # noqa: S311  # a test that can be repeated
+    for number in range(0, 900, 6):
+        work = [asyncio.create_task(insert(database, start, start + 1)) for start in range(number, number + 6, 2)]
+        work += [asyncio.create_task(_read(database)) for _ in range(2)]
+        await asyncio.sleep(chance.random() * 0.006)
+        for one in work[:: chance.randint(1, 2)]:
+            one.cancel()
+        await asyncio.wait(work)
+    await insert(database, 1000)
+    found = await ids(database)
+    assert 1000 in found
+    assert all((one ^ 1) in found for one in found if one != 1000)
+
+
+async def _read(database: Database) -> None:
+    await ids(database)
