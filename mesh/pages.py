@@ -37,7 +37,7 @@ class PageRequest:
             return None
         try:
             position = json.loads(base64.urlsafe_b64decode(self.token))
-        except ValueError:
+        except (ValueError, RecursionError):
             position = None
         if not _is_position(position, length):
             raise invalid_field("page_token", "is not a next_page_token of this list")
