@@ -281,7 +281,9 @@ async def list_messages(
     limit: int,
 ) -> tuple[list[tuple[Record, Task]], int]:
     """Read messages newest first, below `before_id`; answer them, and where the look ended if it went no further."""
-    wanted = sa.select(record).where(record.c.brand_id == brand_id, record.c.record_id < before_id)
+    # Records of a large send have no task until all of them are stored.
+    is_accepted = sa.exists().where(task.c.task_id == record.c.task_id)
+    wanted = sa.select(record).where(record.c.brand_id == brand_id, record.c.record_id < before_id, is_accepted)
     if task_id:
         owner = await read_task(connection, brand_id, task_id)
         end_id = task_id + (owner.accepted_count + owner.blocked_count if owner else 0)
@@ -299,7 +301,7 @@ async def list_messages(
         scanned, lowest = (await connection.execute(counted)).one()
         scan_end = lowest if scanned == LIST_SCAN_MAX else 0
     tasks = await read_tasks(connection, {one.task_id for one in records})
-    return [(one, tasks[one.task_id]) for one in records if one.task_id in tasks], scan_end
+    return [(one, tasks[one.task_id]) for one in records], scan_end
 
 
 async def read_tasks(connection: AsyncConnection, task_ids: Collection[int]) -> dict[int, Task]:

@@ -56,7 +56,7 @@ async def running_sms(directory: Path) -> AsyncIterator[SmsMesh]:
         jobs = await stack.enter_async_context(Jobs(center_database, ledger, bus))
         center_peer = await _serve_cost_center(center_database, ledger, jobs, faults, stack)
         database = _open(await prepare(directory), clock, stack)
-        parts = await _build(database, bus, center_peer, stack)
+        parts = await build(database, bus, center_peer, stack)
         sms_peer = await _serve_sms(parts, faults, stack)
         yield SmsMesh(
             clock=clock,
@@ -84,7 +84,8 @@ class Parts:
     sweeping: Sweeping
 
 
-async def _build(database: Database, bus: MemoryBus, center_peer: Peer, stack: AsyncExitStack) -> Parts:
+async def build(database: Database, bus: MemoryBus, center_peer: Peer, stack: AsyncExitStack) -> Parts:
+    """Build what one process of sms_rpc holds."""
     cost_center, publisher, ids = CostCenterClient(center_peer), Publisher(bus), IdAllocator(database, tables.id_block)
     return Parts(
         sending=await stack.enter_async_context(Sending(database, ids, cost_center, publisher)),
