@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from tests.costcenter.harness import BRAND, OTHER_BRAND, Center, prepare, running
+from tests.costcenter.rpc import Rpc, serving
 
 
 @pytest_asyncio.fixture
@@ -15,3 +16,10 @@ async def center(tmp_path: Path) -> AsyncIterator[Center]:
         await parts.open(BRAND, OTHER_BRAND)
         yield parts
         await parts.is_sound()
+
+
+@pytest_asyncio.fixture
+async def rpc(center: Center) -> AsyncIterator[Rpc]:
+    """The same, served."""
+    async with serving(center) as served:
+        yield served
