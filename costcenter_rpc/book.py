@@ -135,7 +135,7 @@ class Book:
         if known is not None:
             if known.body_hash in (digest, ""):
                 return known.outcome
-            return Refusal("KEY_REUSED", f"request_id {operation.request_id} was used before with another body")
+            return Refusal("KEY_REUSED", f"request id {operation.request_id} was used before with another body")
         self._expire_lots()
         outcome = self._handle(operation)
         self._remember(key, digest, outcome)

@@ -238,7 +238,7 @@ def _row(operation: JobOperation, now_ms: int) -> dict[str, Any]:
 
 def _job_id(job: Any, operation: JobOperation) -> int | DomainError:
     if job.body_hash != body_hash(operation):
-        return as_error(Refusal("KEY_REUSED", f"request_id {operation.request_id} was used before with another body"))
+        return as_error(Refusal("KEY_REUSED", f"request id {operation.request_id} was used before with another body"))
     return int(job.job_id)
 
 

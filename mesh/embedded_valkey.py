@@ -51,6 +51,8 @@ class EmbeddedValkey:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            # A terminal's Ctrl-C is for the parent, which ends this server after those that use it.
+            start_new_session=True,
             preexec_fn=end_with_parent(),
         )
         server = cls(process, chosen_port)

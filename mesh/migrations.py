@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.compiler import DDLCompiler
 
 from mesh.database import Database
+
+LOCK_SECONDS_MAX = 60
 
 
 @compiles(CreateTable, "mysql", "mariadb")
@@ -32,8 +37,26 @@ async def upgrade(database: Database, directory: Path) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    async with database.write() as connection:
+    async with database.write() as connection, _one_at_a_time(connection, config.attributes["version_table"]):
         await connection.run_sync(run)
+
+
+@asynccontextmanager
+async def _one_at_a_time(connection: AsyncConnection, name: str) -> AsyncIterator[None]:
+    """Let one process change the tables while others that start with it wait. SQLite's write lock does so by itself."""
+    match connection.dialect.name:
+        case "postgresql":
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
+            yield
+        case "mysql" | "mariadb":
+            if not (await connection.execute(sa.select(sa.func.get_lock(name, LOCK_SECONDS_MAX)))).scalar():
+                raise TimeoutError(f"another process has been changing the tables for {LOCK_SECONDS_MAX} s")
+            try:
+                yield
+            finally:
+                await connection.execute(sa.select(sa.func.release_lock(name)))
+        case _:
+            yield
 
 
 def run_env(metadata: sa.MetaData) -> None:

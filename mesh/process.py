@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import CliApp, SettingsError
 
 from mesh import telemetry
@@ -26,7 +27,9 @@ def run(settings_type: type[Settings], main: Main[Settings], service: str) -> No
     """
     try:
         settings = CliApp.run(settings_type)
-    except (ValidationError, SettingsError) as error:
+    except ValidationError as error:
+        sys.exit(f"{service}: " + "; ".join(_problem(settings_type, one) for one in error.errors(include_input=False)))
+    except SettingsError as error:
         sys.exit(f"{service}: {error}")
     telemetry.start(settings, service)
     # What was imported lives as long as the process: walking through it at each full collection would stop all work
@@ -34,6 +37,13 @@ def run(settings_type: type[Settings], main: Main[Settings], service: str) -> No
     gc.collect()
     gc.freeze()
     asyncio.run(_run_until_stopped(settings, main))
+
+
+def _problem(settings_type: type[ProcessSettings], error: ErrorDetails) -> str:
+    """Say what is wrong with a setting, by the name of its variable. Its value may be a secret and is not shown."""
+    name, *inside = map(str, error["loc"])
+    variable = f"{settings_type.model_config.get('env_prefix', '')}{name}".upper()
+    return f"{'.'.join([variable, *inside])}: {error['msg']}"
 
 
 async def _run_until_stopped(settings: Settings, main: Main[Settings]) -> None:

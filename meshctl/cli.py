@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from brandmesh.order.v1 import order_pb2
+from brandmesh.order.v1.order_pb2_grpc import OrderServiceStub
 from mesh.bus.connect import connect_bus
-from mesh.bus.port import DEAD_SUFFIX, Bus
+from mesh.bus.port import DEAD_REASON_HEADER, DEAD_SUFFIX, Bus, BusUnavailableError
 from mesh.channel import Peer
 from mesh.errors import DomainError
 from meshctl import demo
@@ -25,6 +31,10 @@ console = Console()
 RedisUrl = Annotated[str, typer.Option(envvar="BRANDMESH_REDIS_URL", help="Redis or Valkey")]
 BusUrl = Annotated[str, typer.Option(envvar="BRANDMESH_BUS_URL", help="Where queues live; empty: on the Redis URL")]
 _REDIS_URL_DEFAULT = "redis://127.0.0.1:7100/0"
+_LETTERS_SHOWN_MAX = 100
+_PIPE_CHARACTERS = 1000
+
+Answer = TypeVar("Answer")
 
 
 @cli.command()
@@ -41,21 +51,29 @@ def run(
 
 
 async def _run(options: LocalOptions) -> None:
+    """Serve until Ctrl-C, which counts from the first moment on."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    serving, stopping = asyncio.create_task(_serve(options)), asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        console.print("stopping ...")
+        serving.cancel()
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+
+
+async def _serve(options: LocalOptions) -> None:
     console.print("starting brandmesh ...")
     async with run_local(options) as mesh:
         brands = await demo.prepare(mesh)
         _show(mesh, brands, await demo.send_one(mesh, brands[0]))
-        watching = asyncio.create_task(mesh.supervisor.wait())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if watching.done():
-            watching.result()
-        watching.cancel()
-        console.print("stopping ...")
+        await mesh.supervisor.wait()
 
 
 def _show(mesh: LocalMesh, brands: list[demo.DemoBrand], message: dict[str, Any]) -> None:
@@ -98,12 +116,33 @@ def open_brand(
             await cost_peer.close()
             await sms_peer.close()
 
-    try:
-        asyncio.run(open_it())
-    except DomainError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    _or_exit(open_it())
     typer.echo(f"brand {brand_id} is open; `python -m gateway.keys create --brands {brand_id} ...` makes its key")
+
+
+@cli.command("put-package")
+def put_package(  # noqa: PLR0917  # a command's options
+    package_id: Annotated[str, typer.Argument(help="Its id, for example sms-1000")],
+    title: Annotated[str, typer.Option(help="What it is called")],
+    credit: Annotated[int, typer.Option(min=1, help="SMS credits in it")],
+    price_fen: Annotated[int, typer.Option(min=1, help="Price in fen")],
+    valid_days: Annotated[int, typer.Option(min=1, help="Days in which its credits can be used")] = 365,
+    order: Annotated[str, typer.Option(help="Address of order_rpc")] = "127.0.0.1:7103",
+) -> None:
+    """Put a package into the catalogue, or change it for later orders."""
+    request = order_pb2.PutPackageRequest(
+        package_id=package_id, title=title, credits=credit, price_fen=price_fen, valid_days=valid_days
+    )
+
+    async def put() -> None:
+        peer = Peer("order_rpc", order)
+        try:
+            await peer.call(OrderServiceStub(peer.channel).PutPackage, request)
+        finally:
+            await peer.close()
+
+    _or_exit(put())
+    typer.echo(f"package {package_id} is in the catalogue")
 
 
 @cli.command()
@@ -111,14 +150,14 @@ def queues(prefix: str = "", redis_url: RedisUrl = _REDIS_URL_DEFAULT, bus_url: 
     """Show how full the queues are, dead letters included."""
 
     async def show(bus: Bus) -> Table:
-        table = Table("queue", "ready", "in flight", "delayed", "oldest (s)")
+        table = _table("queue", "ready", "in flight", "delayed", "oldest (s)")
         for queue in await bus.queues(prefix):
             depth = await bus.depth(queue)
             counts = (depth.ready, depth.in_flight, depth.delayed)
             table.add_row(queue, *map(str, counts), f"{depth.oldest_age_seconds:.1f}")
         return table
 
-    console.print(_with_bus(show, redis_url, bus_url))
+    _print(_with_bus(show, redis_url, bus_url))
 
 
 @cli.command("dead-letters")
@@ -134,21 +173,43 @@ def dead_letters(
         name = queue.removesuffix(DEAD_SUFFIX)
         if requeue:
             return f"{await bus.requeue_dead(name, requeue)} put back"
-        table = Table("id", "published", "reason", "body")
-        for letter in await bus.list_dead(name, 100):
-            body = letter.body.decode(errors="replace")
-            table.add_row(letter.message_id, str(letter.published_at_ms), letter.headers.get("reason", ""), body[:200])
+        table = _table("id", "published", "reason", "body")
+        for letter in await bus.list_dead(name, _LETTERS_SHOWN_MAX):
+            published = datetime.fromtimestamp(letter.published_at_ms / 1000, UTC).isoformat(timespec="seconds")
+            reason = letter.headers.get(DEAD_REASON_HEADER, "")
+            table.add_row(letter.message_id, published, escape(reason), escape(letter.body.decode(errors="replace")))
         return table
 
-    console.print(_with_bus(show, redis_url, bus_url))
+    _print(_with_bus(show, redis_url, bus_url))
 
 
-def _with_bus(use: Any, redis_url: str, bus_url: str) -> Any:
-    async def run_it() -> Any:
+def _with_bus(use: Callable[[Bus], Awaitable[Answer]], redis_url: str, bus_url: str) -> Answer:
+    async def run_it() -> Answer:
         bus = connect_bus(bus_url, redis_url, consumer="meshctl")
         try:
             return await use(bus)
         finally:
             await bus.close()
 
-    return asyncio.run(run_it())
+    return _or_exit(run_it())
+
+
+def _or_exit(work: Coroutine[None, None, Answer]) -> Answer:
+    """Do the work; what a person can mend is said in one line."""
+    try:
+        return asyncio.run(work)
+    except (DomainError, BusUnavailableError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def _table(*headings: str) -> Table:
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    return table
+
+
+def _print(shown: Table | str) -> None:
+    """Print; into a file or a pipe nothing is cut to the width of a terminal."""
+    Console(width=None if sys.stdout.isatty() else _PIPE_CHARACTERS).print(shown)

@@ -50,8 +50,16 @@ class Supervisor:
         """Start processes side by side and wait until all are ready. Raises ProcessFailedError."""
         for spec in specs:
             self._running[spec.name] = await self._spawn(spec)
-        async with asyncio.timeout(_READY_SECONDS_MAX):
-            await asyncio.gather(*(self._wait_until_ready(self._running[spec.name]) for spec in specs))
+        try:
+            async with asyncio.timeout(_READY_SECONDS_MAX), asyncio.TaskGroup() as group:
+                for spec in specs:
+                    group.create_task(self._wait_until_ready(self._running[spec.name]))
+        except TimeoutError:
+            names = ", ".join(spec.name for spec in specs)
+            message = f"not all of {names} are ready after {_READY_SECONDS_MAX:g} s; see {self.log_directory}"
+            raise ProcessFailedError(message) from None
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
     async def wait(self) -> None:
         """Wait until a process ends by itself, and raise ProcessFailedError."""

@@ -15,7 +15,7 @@ def package_not_found(package_id: str) -> DomainError:
 
 
 def key_reused(request_id: str) -> DomainError:
-    message = f"request_id {request_id} was used before with another body; a new order needs a new one"
+    message = f"request id {request_id} was used before with another body; a new order needs a new one"
     return DomainError(grpc.StatusCode.ALREADY_EXISTS, "KEY_REUSED", message)
 
 

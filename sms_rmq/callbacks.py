@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.sms.v1 import sms_pb2
 from mesh import telemetry
-from mesh.bus.port import DEAD_SUFFIX, Bus, Message
+from mesh.bus.port import DEAD_REASON_HEADER, DEAD_SUFFIX, Bus, Delivery, Message
 from mesh.inbox import Inbox, InboxItem, InboxOutcome, Requeue
+from mesh.worker import Done, Outcome
 from sms_rmq.clients import CostCenter, SmsDispatches
 from sms_rmq.providers.accounts import Account
 from sms_rmq.providers.port import (
@@ -29,8 +30,10 @@ from sms_rmq.providers.port import (
 INBOX_NAME = "sms.receipts"
 """The Redis lists that the gateway's webhook pushes to."""
 
-MALFORMED_QUEUE = f"sms.callbacks{DEAD_SUFFIX}"
-"""Where callbacks that cannot be read are kept, as dead letters, for a person to look at."""
+CALLBACK_QUEUE = "sms.callbacks"
+"""Callbacks that could not be read are the dead letters of this queue. Put back, they go through the inbox again."""
+
+MALFORMED_QUEUE = f"{CALLBACK_QUEUE}{DEAD_SUFFIX}"
 
 _PULLS_MAX = 50
 """Pulls of one account in a row: 100 receipts each."""
@@ -93,7 +96,19 @@ class CallbackHandler:
     async def _keep_malformed(self, body: bytes, error: MalformedCallbackError) -> None:
         """Keep what cannot be read: the provider hands it over once."""
         log.error("callback cannot be read", field=error.field, problem=error.problem, queue=MALFORMED_QUEUE)
-        await self._bus.publish(MALFORMED_QUEUE, [Message(body, {"reason": str(error)})])
+        await self._bus.publish(MALFORMED_QUEUE, [Message(body, {DEAD_REASON_HEADER: str(error)})])
+
+
+class CallbackRequeue:
+    """Gives dead letters that were put back to the inbox: what could not be read may be readable to a later version."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    async def handle(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Push the letters. Raises DomainError when the inbox cannot take them: they come again."""
+        await self._inbox.push(*(delivery.body for delivery in deliveries))
+        return [Done()] * len(deliveries)
 
 
 class ReceiptPull:
@@ -125,7 +140,8 @@ class ReceiptPull:
         if bodies:
             await self._inbox.push(*bodies)
         malformed = [
-            Message(json.dumps(dict(item.fields)).encode(), {"reason": str(item.error)}) for item in pulled.malformed
+            Message(json.dumps(dict(item.fields)).encode(), {DEAD_REASON_HEADER: str(item.error)})
+            for item in pulled.malformed
         ]
         if malformed:
             await self._bus.publish(MALFORMED_QUEUE, malformed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import partial
 
 QUEUE_PREFIX = "sms.send."
 
@@ -16,6 +18,10 @@ class QueueSelection:
     except_brands: AbstractSet[int]
     types: AbstractSet[str]
     modes: AbstractSet[str]
+
+    def of_mode(self, mode: str) -> Callable[[str], bool]:
+        """Answer what tells whether a queue is of this mode and belongs to the selection."""
+        return partial(self.takes, mode=mode)
 
     def takes(self, queue: str, mode: str) -> bool:
         """Whether a queue is of this mode and belongs to the selection."""

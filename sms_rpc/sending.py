@@ -186,7 +186,9 @@ class Sending:
         except DomainError as error:
             log.warning("the freeze of an unstored send expires by itself", error=str(error))
         log.error("a send could not be stored", request_id=request.request_id)
-        return DomainError(grpc.StatusCode.INTERNAL, "NOT_STORED", "the send could not be stored; use a new request_id")
+        return DomainError(
+            grpc.StatusCode.FAILED_PRECONDITION, "NOT_STORED", "the send could not be stored; use a new request id"
+        )
 
     async def _store_together(self, plans: Sequence[Plan]) -> None:
         """Write everything in one transaction; a large send comes alone and in several, of which the last one counts.
@@ -233,7 +235,7 @@ class Sending:
             raise DomainError(
                 grpc.StatusCode.ALREADY_EXISTS,
                 "KEY_REUSED",
-                f"request_id {request.request_id} was used before with another body",
+                f"request id {request.request_id} was used before with another body",
             )
         async with self._database.read() as connection:
             count = min(ANSWERED_MAX, task.accepted_count + task.blocked_count)

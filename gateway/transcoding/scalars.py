@@ -126,7 +126,8 @@ def enum_decoder(enum: EnumDescriptor) -> Decode:
     shown = short_names(enum)
     by_name = {value.name.lower(): value.number for value in enum.values}
     by_name.update({name: number for number, name in shown.items()})
-    complaint = "must be one of " + ", ".join(shown[number] for number in sorted(shown))
+    # Number 0 says that the field is not set: it can be left out, and is refused where it cannot.
+    complaint = "must be one of " + ", ".join(shown[number] for number in sorted(shown) if number)
 
     def decode(value: object) -> int:
         number = by_name.get(value.lower()) if type(value) is str else value

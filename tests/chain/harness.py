@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -17,6 +17,7 @@ from meshctl import demo
 from meshctl.local import LocalMesh, LocalOptions, run_local
 
 Json = dict[str, Any]
+Reading = TypeVar("Reading")
 
 TERMINAL = frozenset({"delivered", "failed", "cancelled", "blocked", "unconfirmed"})
 
@@ -68,7 +69,7 @@ class App:
         found: list[Json] = []
         token = ""
         while True:
-            page = await self.ok("GET", "/sms", pageSize="1000", pageToken=token, **filters)
+            page = await self.ok("GET", "/sms", None, pageSize="1000", pageToken=token, **filters)
             found += page["messages"]
             token = page["nextPageToken"]
             if not token:
@@ -121,9 +122,11 @@ async def running_chain(state: Path, environment: Mapping[str, dict[str, str]] |
             yield Chain(mesh, session, apps)
 
 
-async def eventually(read: Callable[[], Any], is_done: Callable[[Any], bool], timeout_seconds: float) -> Any:
+async def eventually(
+    read: Callable[[], Awaitable[Reading]], is_done: Callable[[Reading], bool], timeout_seconds: float
+) -> Reading:
     """Read again and again until it is as wanted; fail with the last reading."""
-    value = None
+    value: Reading | None = None
     try:
         async with asyncio.timeout(timeout_seconds):
             while True:

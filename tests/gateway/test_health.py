@@ -141,5 +141,5 @@ async def test_settings_that_are_missing_are_named() -> None:
     )
     _, said = await process.communicate()
     assert process.returncode == 1
-    assert b"peer_sms" in said
+    assert b"BRANDMESH_PEER_SMS: " in said
     assert b"Traceback" not in said

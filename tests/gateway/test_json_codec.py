@@ -191,7 +191,7 @@ def test_integer_is_read_from_numbers_without_a_fraction_and_decimal_strings(val
         ('{"brandId": "99999999999999999999"}', "brandId", "between"),
         ('{"requestId": 5}', "requestId", "must be a string"),
         ('{"requestId": null}', "requestId", "must be a string"),
-        ('{"type": "carrier pigeon"}', "type", "one of unspecified, verification, notification, marketing"),
+        ('{"type": "carrier pigeon"}', "type", "must be one of verification, notification, marketing"),
         ('{"type": 99}', "type", "must be one of"),
         ('{"type": true}', "type", "must be one of"),
         ('{"type": null}', "type", "must be one of"),

@@ -56,8 +56,8 @@ async def test_order_rpc_does_not_start_without_its_secret_and_never_shows_it(tm
     async with running("order_rpc", tmp_path, BRANDMESH_PAYMENT_SECRET="short-secret") as process:
         _, said = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode
-    assert b"payment_merchant_id" in said
-    assert b"payment_secret" in said
+    assert b"BRANDMESH_PAYMENT_MERCHANT_ID: " in said
+    assert b"BRANDMESH_PAYMENT_SECRET: " in said
     assert b"short-secret" not in said
 
 

@@ -28,7 +28,7 @@ if _version_not_supported:
 class CostCenterServiceStub:
     """What apps, sms_rpc and order_rpc call. Refusals carry google.rpc.ErrorInfo with one of the reasons
     ACCOUNT_NOT_FOUND, INSUFFICIENT_CREDIT, FREEZE_NOT_FOUND, FREEZE_ALREADY_PAID, FREEZE_RELEASED, FREEZE_EXCEEDED,
-    PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, REFUND_EXCEEDED, KEY_REUSED.
+    FREEZE_EXPIRED, PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, INVALID_EXPIRE_TIME, KEY_REUSED.
     """
 
     def __init__(self, channel):
@@ -122,7 +122,7 @@ class CostCenterServiceStub:
 class CostCenterServiceServicer:
     """What apps, sms_rpc and order_rpc call. Refusals carry google.rpc.ErrorInfo with one of the reasons
     ACCOUNT_NOT_FOUND, INSUFFICIENT_CREDIT, FREEZE_NOT_FOUND, FREEZE_ALREADY_PAID, FREEZE_RELEASED, FREEZE_EXCEEDED,
-    PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, REFUND_EXCEEDED, KEY_REUSED.
+    FREEZE_EXPIRED, PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, INVALID_EXPIRE_TIME, KEY_REUSED.
     """
 
     def OpenSmsAccount(self, request, context):
@@ -334,7 +334,7 @@ def add_CostCenterServiceServicer_to_server(servicer, server):
 class CostCenterService:
     """What apps, sms_rpc and order_rpc call. Refusals carry google.rpc.ErrorInfo with one of the reasons
     ACCOUNT_NOT_FOUND, INSUFFICIENT_CREDIT, FREEZE_NOT_FOUND, FREEZE_ALREADY_PAID, FREEZE_RELEASED, FREEZE_EXCEEDED,
-    PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, REFUND_EXCEEDED, KEY_REUSED.
+    FREEZE_EXPIRED, PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, INVALID_EXPIRE_TIME, KEY_REUSED.
     """
 
     @staticmethod

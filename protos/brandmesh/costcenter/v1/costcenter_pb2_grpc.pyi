@@ -34,7 +34,7 @@ GRPC_VERSION: str
 class CostCenterServiceStub:
     """What apps, sms_rpc and order_rpc call. Refusals carry google.rpc.ErrorInfo with one of the reasons
     ACCOUNT_NOT_FOUND, INSUFFICIENT_CREDIT, FREEZE_NOT_FOUND, FREEZE_ALREADY_PAID, FREEZE_RELEASED, FREEZE_EXCEEDED,
-    PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, REFUND_EXCEEDED, KEY_REUSED.
+    FREEZE_EXPIRED, PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, INVALID_EXPIRE_TIME, KEY_REUSED.
     """
 
     @_typing.overload
@@ -84,7 +84,7 @@ class CostCenterServiceStub:
 class CostCenterServiceAsyncStub(CostCenterServiceStub):
     """What apps, sms_rpc and order_rpc call. Refusals carry google.rpc.ErrorInfo with one of the reasons
     ACCOUNT_NOT_FOUND, INSUFFICIENT_CREDIT, FREEZE_NOT_FOUND, FREEZE_ALREADY_PAID, FREEZE_RELEASED, FREEZE_EXCEEDED,
-    PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, REFUND_EXCEEDED, KEY_REUSED.
+    FREEZE_EXPIRED, PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, INVALID_EXPIRE_TIME, KEY_REUSED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -130,7 +130,7 @@ class CostCenterServiceAsyncStub(CostCenterServiceStub):
 class CostCenterServiceServicer(metaclass=_abc_1.ABCMeta):
     """What apps, sms_rpc and order_rpc call. Refusals carry google.rpc.ErrorInfo with one of the reasons
     ACCOUNT_NOT_FOUND, INSUFFICIENT_CREDIT, FREEZE_NOT_FOUND, FREEZE_ALREADY_PAID, FREEZE_RELEASED, FREEZE_EXCEEDED,
-    PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, REFUND_EXCEEDED, KEY_REUSED.
+    FREEZE_EXPIRED, PAYMENT_NOT_FOUND, PAYMENT_ALREADY_SENT, PAYMENT_ALREADY_FAILED, INVALID_EXPIRE_TIME, KEY_REUSED.
     """
 
     @_abc_1.abstractmethod

@@ -293,7 +293,7 @@ class CreatedSms(_message.Message):
     phone: _builtins.str
     """The recipient in E.164."""
     status: Global___SmsStatus.ValueType
-    """Where it stands: accepted, scheduled or blocked."""
+    """Where it stands: queued, scheduled or blocked."""
     def __init__(
         self,
         *,

@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class SmsServiceStub:
     """What apps and internal services call. Refusals carry google.rpc.ErrorInfo with one of the reasons BRAND_NOT_FOUND,
-    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost center gave,
-    INSUFFICIENT_CREDIT above all.
+    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, NOT_STORED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost
+    center gave, INSUFFICIENT_CREDIT above all.
     """
 
     def __init__(self, channel):
@@ -96,8 +96,8 @@ class SmsServiceStub:
 
 class SmsServiceServicer:
     """What apps and internal services call. Refusals carry google.rpc.ErrorInfo with one of the reasons BRAND_NOT_FOUND,
-    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost center gave,
-    INSUFFICIENT_CREDIT above all.
+    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, NOT_STORED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost
+    center gave, INSUFFICIENT_CREDIT above all.
     """
 
     def SendSms(self, request, context):
@@ -245,8 +245,8 @@ def add_SmsServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SmsService:
     """What apps and internal services call. Refusals carry google.rpc.ErrorInfo with one of the reasons BRAND_NOT_FOUND,
-    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost center gave,
-    INSUFFICIENT_CREDIT above all.
+    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, NOT_STORED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost
+    center gave, INSUFFICIENT_CREDIT above all.
     """
 
     @staticmethod

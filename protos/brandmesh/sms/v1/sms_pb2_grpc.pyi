@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class SmsServiceStub:
     """What apps and internal services call. Refusals carry google.rpc.ErrorInfo with one of the reasons BRAND_NOT_FOUND,
-    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost center gave,
-    INSUFFICIENT_CREDIT above all.
+    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, NOT_STORED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost
+    center gave, INSUFFICIENT_CREDIT above all.
     """
 
     @_typing.overload
@@ -62,8 +62,8 @@ class SmsServiceStub:
 @_typing.type_check_only
 class SmsServiceAsyncStub(SmsServiceStub):
     """What apps and internal services call. Refusals carry google.rpc.ErrorInfo with one of the reasons BRAND_NOT_FOUND,
-    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost center gave,
-    INSUFFICIENT_CREDIT above all.
+    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, NOT_STORED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost
+    center gave, INSUFFICIENT_CREDIT above all.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -92,8 +92,8 @@ class SmsServiceAsyncStub(SmsServiceStub):
 
 class SmsServiceServicer(metaclass=_abc_1.ABCMeta):
     """What apps and internal services call. Refusals carry google.rpc.ErrorInfo with one of the reasons BRAND_NOT_FOUND,
-    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost center gave,
-    INSUFFICIENT_CREDIT above all.
+    INVALID_REQUEST, RECIPIENT_BLOCKED, KEY_REUSED, NOT_STORED, SMS_NOT_FOUND, SMS_NOT_CANCELLABLE, or one that the cost
+    center gave, INSUFFICIENT_CREDIT above all.
     """
 
     @_abc_1.abstractmethod
