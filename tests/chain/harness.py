@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from mesh import testing
 from meshctl import demo
 from meshctl.local import LocalMesh, LocalOptions, run_local
 
@@ -126,16 +126,13 @@ async def eventually(
     read: Callable[[], Awaitable[Reading]], is_done: Callable[[Reading], bool], timeout_seconds: float
 ) -> Reading:
     """Read again and again until it is as wanted; fail with the last reading."""
-    value: Reading | None = None
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            while True:
-                value = await read()
-                if is_done(value):
-                    return value
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise AssertionError(f"not within {timeout_seconds} s; last seen: {value}") from None
+
+    async def check() -> list[Reading]:
+        reading = await read()
+        assert is_done(reading), reading
+        return [reading]
+
+    return (await testing.eventually(check, timeout_seconds, every_seconds=0.05))[0]
 
 
 def _has_status(statuses: tuple[str, ...]) -> Callable[[Json], bool]:
