@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -47,16 +48,32 @@ _IN_MAX = 500
 
 Found = TypeVar("Found")
 
+# Statements are made once: to put one together takes SQLAlchemy longer than SQLite takes to run it.
+
+
+@cache
+def _select_in(table: sa.Table, column: str) -> sa.Select[Any]:
+    """Select the rows whose `column` is one of `wanted`."""
+    return sa.select(table).where(table.c[column].in_(sa.bindparam("wanted", expanding=True)))
+
+
+@cache
+def _update_by(table: sa.Table, key: tuple[str, ...], columns: tuple[str, ...]) -> sa.Update:
+    """Set `columns` of the row whose key is given as key_<column>."""
+    return (
+        sa.update(table)
+        .where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in key))
+        .values({name: sa.bindparam(name) for name in columns})
+    )
+
+
+_LOCK_ACCOUNTS = _select_in(tables.account, "brand_id").order_by(tables.account.c.brand_id).with_for_update()
+_OPEN_LOTS = _select_in(tables.lot, "brand_id").where(tables.lot.c.is_open)
+
 
 async def lock_accounts(connection: AsyncConnection, brand_ids: Collection[int]) -> dict[int, Account]:
     """Lock the accounts that exist, in the order of their ids, so that no two transactions wait for each other."""
-    statement = (
-        sa.select(tables.account)
-        .where(tables.account.c.brand_id.in_(sorted(brand_ids)))
-        .order_by(tables.account.c.brand_id)
-        .with_for_update()
-    )
-    rows = (await connection.execute(statement)).all()
+    rows = (await connection.execute(_LOCK_ACCOUNTS, {"wanted": sorted(brand_ids)})).all()
     return {row.brand_id: Account(**row._mapping) for row in rows}  # noqa: SLF001  # SQLAlchemy's public name
 
 
@@ -70,11 +87,15 @@ async def read_books(
 ) -> dict[int, Book]:
     """Read of each locked account what the operations name."""
     books = {brand_id: Book(account, now_ms=now_ms, policy=policy) for brand_id, account in accounts.items()}
-    for lot in await _read(connection, tables.lot, "brand_id", books, _lot, tables.lot.c.is_open):
+    for lot in await _read(connection, _OPEN_LOTS, books, _lot):
         books[lot.brand_id].add_lots([lot])
-    for request in await _read(connection, tables.remembered_request, "key", _keys(operations), _remembered):
+    for request in await _read(
+        connection, _select_in(tables.remembered_request, "key"), _keys(operations), _remembered
+    ):
         books[request.brand_id].remembered[request.key] = request
-    for freeze in await _read(connection, tables.freeze, "freeze_id", _freeze_ids(books, operations), _freeze):
+    for freeze in await _read(
+        connection, _select_in(tables.freeze, "freeze_id"), _freeze_ids(books, operations), _freeze
+    ):
         books[freeze.brand_id].freezes[freeze.freeze_id] = freeze
     await _read_payments(connection, books, operations)
     return books
@@ -86,18 +107,18 @@ async def _read_payments(connection: AsyncConnection, books: dict[int, Book], op
         return
     payment_ids = _of_brands(books, {report.payment_id for report in reports})
     brand_of: dict[str, int] = {}
-    for payment in await _read(connection, tables.payment, "payment_id", payment_ids, _payment):
+    for payment in await _read(connection, _select_in(tables.payment, "payment_id"), payment_ids, _payment):
         brand_of[payment.payment_id] = payment.brand_id
         books[payment.brand_id].payments[payment.payment_id] = payment
         books[payment.brand_id].allocations[payment.payment_id] = []
-    allocations = await _read(connection, tables.allocation, "payment_id", brand_of, _allocation)
+    allocations = await _read(connection, _select_in(tables.allocation, "payment_id"), brand_of, _allocation)
     for allocation in sorted(allocations, key=lambda one: one.position):
         books[brand_of[allocation.payment_id]].allocations[allocation.payment_id].append(allocation)
     lot_ids = {allocation.lot_id for allocation in allocations}
-    for lot in await _read(connection, tables.lot, "lot_id", lot_ids, _lot):
+    for lot in await _read(connection, _select_in(tables.lot, "lot_id"), lot_ids, _lot):
         books[lot.brand_id].add_lots([lot])
     message_ids = {report.message_id for report in reports if report.message_id}
-    for settlement in await _read(connection, tables.settlement, "message_id", message_ids, _settlement):
+    for settlement in await _read(connection, _select_in(tables.settlement, "message_id"), message_ids, _settlement):
         if settlement.payment_id in brand_of:
             key = (settlement.payment_id, settlement.message_id)
             books[settlement.brand_id].settlements[key] = settlement
@@ -135,19 +156,13 @@ def _of_brands(books: dict[int, Book], object_ids: set[str]) -> set[str]:
 
 
 async def _read(
-    connection: AsyncConnection,
-    table: sa.Table,
-    column: str,
-    values: Iterable[Any],
-    build: Callable[[Any], Found],
-    *conditions: sa.ColumnElement[bool],
+    connection: AsyncConnection, statement: sa.Select[Any], values: Iterable[Any], build: Callable[[Any], Found]
 ) -> list[Found]:
-    """Read the rows whose `column` is one of `values`, in IN lists of bounded length."""
+    """Read the rows of a `_select_in` of `values`, in IN lists of bounded length."""
     wanted = sorted(values)
     found: list[Found] = []
     for start in range(0, len(wanted), _IN_MAX):
-        chunk = wanted[start : start + _IN_MAX]
-        rows = await connection.execute(sa.select(table).where(table.c[column].in_(chunk), *conditions))
+        rows = await connection.execute(statement, {"wanted": wanted[start : start + _IN_MAX]})
         found.extend(build(row) for row in rows)
     return found
 
@@ -215,13 +230,8 @@ async def _update(
     """Update rows by their key, given as key_<column>; the other names are the columns to set."""
     if not rows:
         return
-    columns = [name for name in rows[0] if not name.startswith("key_")]
-    statement = (
-        sa.update(table)
-        .where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in key))
-        .values({name: sa.bindparam(name) for name in columns})
-    )
-    result = await connection.execute(statement, rows)
+    columns = tuple(name for name in rows[0] if not name.startswith("key_"))
+    result = await connection.execute(_update_by(table, key, columns), rows)
     if connection.dialect.supports_sane_multi_rowcount and result.rowcount != len(rows):
         raise AssertionError(f"{result.rowcount} of {len(rows)} rows of {table.name} were as they were read")
 
@@ -378,14 +388,14 @@ async def existing_brands(connection: AsyncConnection, brand_ids: Collection[int
 
 async def existing_payments(connection: AsyncConnection, payment_ids: Collection[str]) -> set[tuple[int, str]]:
     """Answer those of the payments that exist, as (brand_id, payment_id)."""
-    payments = await _read(connection, tables.payment, "payment_id", payment_ids, _payment)
+    payments = await _read(connection, _select_in(tables.payment, "payment_id"), payment_ids, _payment)
     return {(payment.brand_id, payment.payment_id) for payment in payments}
 
 
 async def freeze_states(connection: AsyncConnection, prepay_keys: Collection[str]) -> dict[str, FreezeState]:
     """Answer the states of the freezes that these requests made."""
-    requests = await _read(connection, tables.remembered_request, "key", prepay_keys, _remembered)
+    requests = await _read(connection, _select_in(tables.remembered_request, "key"), prepay_keys, _remembered)
     freeze_of = {one.key: one.outcome.object_id for one in requests if isinstance(one.outcome, Answer)}
-    freezes = await _read(connection, tables.freeze, "freeze_id", freeze_of.values(), _freeze)
+    freezes = await _read(connection, _select_in(tables.freeze, "freeze_id"), freeze_of.values(), _freeze)
     states = {freeze.freeze_id: freeze.state for freeze in freezes}
     return {key: states[freeze_id] for key, freeze_id in freeze_of.items()}
