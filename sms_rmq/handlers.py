@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from prometheus_client import Counter
@@ -48,10 +48,17 @@ log = telemetry.logger()
 class DispatchHandler:
     """Works on dispatches that a queue names."""
 
-    def __init__(self, dispatches: SmsDispatches, cost_center: CostCenter, accounts: ProviderAccounts) -> None:
+    def __init__(
+        self,
+        dispatches: SmsDispatches,
+        cost_center: CostCenter,
+        accounts: ProviderAccounts,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._dispatches = dispatches
         self._cost_center = cost_center
         self._accounts = accounts
+        self._clock = clock
         self._in_progress: set[int] = set()
 
     async def handle(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
@@ -104,7 +111,7 @@ class DispatchHandler:
 
     def _reason_not_to_send(self, dispatch: sms_pb2.Dispatch) -> sms_pb2.DispatchSubmission | None:
         """Look, before anything is paid, whether the message is still of use and somebody carries it."""
-        if _is_stale(dispatch):
+        if self._clock() * 1000 > to_ms(dispatch.expire_time):
             return _give_up(dispatch, "EXPIRED")
         mainland = dispatch.recipients[0].phone.startswith(MAINLAND_PREFIX)
         account = self._accounts.choose(dispatch.brand_id, _type(dispatch), mainland=mainland)
@@ -162,10 +169,6 @@ _NOT_TOLD = frozenset({sms_pb2.DISPATCH_OUTCOME_UNKNOWN, sms_pb2.DISPATCH_OUTCOM
 
 def _type(dispatch: sms_pb2.Dispatch) -> SmsType:
     return cast("SmsType", sms_pb2.SmsType.Name(dispatch.type).removeprefix("SMS_TYPE_").lower())
-
-
-def _is_stale(dispatch: sms_pb2.Dispatch) -> bool:
-    return time.time() * 1000 > to_ms(dispatch.expire_time)
 
 
 def _submission(dispatch: sms_pb2.Dispatch) -> Submission:

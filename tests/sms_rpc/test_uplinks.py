@@ -19,7 +19,8 @@ def uplink(content: str, number: int = 1, **changes: Any) -> pb.SmsUplink:
 
 
 def part(content: str, number: int, count: int, **changes: Any) -> pb.SmsUplink:
-    return uplink(content, **({"part_group": "17", "part_number": number, "part_count": count} | changes))
+    fields: dict[str, Any] = {"part_group": "17", "part_number": number, "part_count": count}
+    return uplink(content, **(fields | changes))
 
 
 async def record(mesh: SmsMesh, *uplinks: pb.SmsUplink) -> int:
