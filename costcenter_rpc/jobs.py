@@ -18,7 +18,7 @@ import grpc
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from costcenter_rpc import storage, tables
+from costcenter_rpc import queries, tables
 from costcenter_rpc.domain import (
     Answer,
     FreezeState,
@@ -190,11 +190,11 @@ async def _find_refusals(
     """Say at once what no later try can change: an unknown account or payment, a freeze that is paid in full."""
     refusals: dict[JobOperation, DomainError] = {}
     brand_ids = {operation.brand_id for operation in operations}
-    known_brands = await storage.existing_brands(connection, brand_ids)
+    known_brands = await queries.existing_brands(connection, brand_ids)
     receipts = {operation.payment_id for operation in operations if isinstance(operation, ReportReceipt)}
-    known_payments = await storage.existing_payments(connection, receipts)
+    known_payments = await queries.existing_payments(connection, receipts)
     releases = [operation for operation in operations if isinstance(operation, Release)]
-    states = await storage.freeze_states(
+    states = await queries.freeze_states(
         connection, {request_key(PrePay.kind, one.brand_id, one.freeze_request_id) for one in releases}
     )
     for operation in operations:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from costcenter_rpc import storage, tables
+from costcenter_rpc import queries, tables
 from costcenter_rpc.domain import Account, Entry, ExpireFreeze, ExpireLots, Freeze, Lot, Refusal
 from costcenter_rpc.ledger import Ledger, account_not_found, as_error
 from mesh import pages
@@ -42,12 +42,12 @@ class CostCenter:
         """Read a balance, with due packages written off. Raises ACCOUNT_NOT_FOUND."""
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
-            due = await storage.brands_with_due_lots(connection, now_ms=now_ms, limit=1, brand_id=brand_id)
-            account = await storage.read_account(connection, brand_id)
+            due = await queries.brands_with_due_lots(connection, now_ms=now_ms, limit=1, brand_id=brand_id)
+            account = await queries.read_account(connection, brand_id)
         if due:
             await self._ledger.apply(ExpireLots(brand_id))
             async with self._database.read() as connection:
-                account = await storage.read_account(connection, brand_id)
+                account = await queries.read_account(connection, brand_id)
         if account is None:
             raise account_not_found(brand_id)
         return account
@@ -55,7 +55,7 @@ class CostCenter:
     async def get_freeze(self, brand_id: int, freeze_id: str) -> Freeze:
         """Read one freeze. Raises FREEZE_NOT_FOUND, for another brand's freeze too."""
         async with self._database.read() as connection:
-            freeze = await storage.read_freeze(connection, brand_id, freeze_id)
+            freeze = await queries.read_freeze(connection, brand_id, freeze_id)
         if freeze is None:
             raise as_error(Refusal("FREEZE_NOT_FOUND", f"no freeze {freeze_id}"))
         return freeze
@@ -65,7 +65,7 @@ class CostCenter:
         await self.get_account(brand_id)
         after = page.after(2) or (0, 0)
         async with self._database.read() as connection:
-            lots = await storage.list_lots(
+            lots = await queries.list_lots(
                 connection,
                 brand_id,
                 after=(after[0], after[1]),
@@ -80,7 +80,7 @@ class CostCenter:
         await self.get_account(brand_id)
         after = page.after(1) or (0,)
         async with self._database.read() as connection:
-            entries = await storage.list_entries(connection, brand_id, after_seq=after[0], limit=page.size + 1)
+            entries = await queries.list_entries(connection, brand_id, after_seq=after[0], limit=page.size + 1)
         kept, token = pages.cut(entries, page.size, lambda entry: (entry.seq,))
         return EntryPage(kept, token)
 
@@ -88,7 +88,7 @@ class CostCenter:
         """Write off due packages of up to `accounts_max` accounts; answer how many had some."""
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
-            brand_ids = await storage.brands_with_due_lots(connection, now_ms=now_ms, limit=accounts_max)
+            brand_ids = await queries.brands_with_due_lots(connection, now_ms=now_ms, limit=accounts_max)
         await _all_or_raise(self._ledger, [ExpireLots(brand_id) for brand_id in brand_ids])
         return len(brand_ids)
 
@@ -96,7 +96,7 @@ class CostCenter:
         """Release up to `freezes_max` freezes past their time; answer how many there were."""
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
-            due = await storage.due_freezes(connection, now_ms=now_ms, limit=freezes_max)
+            due = await queries.due_freezes(connection, now_ms=now_ms, limit=freezes_max)
         await _all_or_raise(self._ledger, [ExpireFreeze(brand_id, freeze_id) for brand_id, freeze_id in due])
         return len(due)
 
