@@ -13,7 +13,7 @@ from sms_rpc.control_characters import has_control_character
 from sms_rpc.domain import CHUNK_MAX, SCHEDULE_SECONDS_MAX, SmsMode, SmsType
 from sms_rpc.phones import Phone, normalise
 from sms_rpc.segments import count_international, count_mainland
-from sms_rpc.template import PLACE, Template, TemplateError
+from sms_rpc.template import PLACE, TEXT_CHARACTERS_MAX, Template, TemplateError
 
 _YIELD_EVERY = 1000
 """Recipients checked before other requests get their turn: 100,000 at once would keep a verification code waiting."""
@@ -99,6 +99,9 @@ def _content_violations(request: SendRequest) -> list[FieldViolation]:
             violations.append(FieldViolation(name, "is blank"))
         if has_control_character(value):
             violations.append(FieldViolation(name, "has a control character"))
+    if not request.variable and len(request.content) + len(request.signature) + len("【】") > TEXT_CHARACTERS_MAX:
+        problem = f"has at most {TEXT_CHARACTERS_MAX} characters together with the signature and its brackets"
+        violations.append(FieldViolation("content", problem))
     if any(bracket in request.signature for bracket in "【】"):
         violations.append(FieldViolation("signature", "is given without its brackets"))
     if request.variable and PLACE in request.signature:

@@ -44,7 +44,7 @@ def keywords(rules: validate_pb2.FieldRules) -> Schema:
 
 def refused_numbers(rules: validate_pb2.FieldRules) -> frozenset[int]:
     """The numbers of an enum that a field does not take."""
-    return frozenset(rules.enum.not_in)
+    return frozenset(rules.enum.not_in) | ({0} if rules.required else set())
 
 
 def is_required(field: FieldDescriptor) -> bool:

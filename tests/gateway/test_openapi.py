@@ -62,10 +62,10 @@ def test_rules_and_comments_of_the_contracts_are_there(document: dict[str, Any])
     phones, content = body["properties"]["phones"], body["properties"]["content"]
     assert (phones["minItems"], phones["maxItems"], phones["items"]) == (1, 100_000, {"type": "string"})
     assert (content["minLength"], content["maxLength"]) == (1, 532)
-    assert content["description"] == "The text without the signature."
+    assert content["description"].startswith("The text without the signature.")
+    assert "536" in content["description"]
     assert body["properties"]["requestId"]["pattern"] == "^[A-Za-z0-9._:/@+-]+$"
     assert body["properties"]["type"]["enum"] == ["verification", "notification", "marketing"]
-    assert "534" in body["description"]
     (brand,) = send["parameters"]
     assert brand["schema"]["maximum"] == 9_007_199_254_740_991
     status = document["components"]["schemas"]["SmsStatus"]

@@ -249,7 +249,7 @@ class SendSmsRequest(_message.Message):
     type: Global___SmsType.ValueType
     """What kind of message it is."""
     content: _builtins.str
-    """The text without the signature."""
+    """The text without the signature. Together with it and its brackets at most 536 characters."""
     signature: _builtins.str
     """The audited signature of the brand without its brackets."""
     @_builtins.property
