@@ -95,7 +95,6 @@ async def test_text_and_signature_are_too_long_together(mesh: SmsMesh) -> None:
     with refused("INVALID_REQUEST", "content") as caught:
         await mesh.send(content="x" * 532, signature="abc")
     assert "536" in caught.value.message
-    await mesh.send(content="x" * 531, signature="abc")
     with refused("INVALID_REQUEST", "content"):
         await mesh.send(content="x" * 533)
 
