@@ -100,12 +100,17 @@ class DispatchHandler:
 
     async def _send(self, dispatch: sms_pb2.Dispatch) -> sms_pb2.DispatchSubmission | None:
         """Pay and submit; answer the recorded outcome, or None where another consumer has taken over."""
-        outcome = self._reason_not_to_send(dispatch) or await self._pay(dispatch)
-        if outcome is None:
-            if not await self._dispatches.record_charge(dispatch.dispatch_id, dispatch.payment_id):
-                return None
-            outcome = _recorded(dispatch, await self._accounts.submit(_submission(dispatch)))
-        await self._record(outcome)
+        refusal = self._reason_not_to_send(dispatch)
+        is_to_pay = refusal is None or refusal.outcome == sms_pb2.DISPATCH_OUTCOME_REJECTED
+        outcome = await self._pay(dispatch) if is_to_pay else refusal
+        if outcome is not None:
+            # Not worth patience: when the lease is over, whoever takes the dispatch up decides anew.
+            await self._dispatches.record_submission(outcome)
+        elif await self._dispatches.record_charge(dispatch.dispatch_id, dispatch.payment_id):
+            outcome = refusal or _recorded(dispatch, await self._accounts.submit(_submission(dispatch)))
+            await self._record(outcome)
+        else:
+            return None
         _outcomes.labels(_type(dispatch), sms_pb2.DispatchOutcome.Name(outcome.outcome)).inc()
         return outcome
 
@@ -153,15 +158,14 @@ class DispatchHandler:
 
     async def _tell_cost_center(self, dispatch: sms_pb2.Dispatch) -> None:
         """Report the outcome. A refusal is final: somebody reported before, and that stands."""
-        try:
-            if dispatch.outcome == sms_pb2.DISPATCH_OUTCOME_WITHDRAWN:
-                await self._cost_center.release(_release(dispatch))
-            for report in _reports(dispatch):
-                await self._cost_center.report(report)
-        except DomainError as error:
-            if error.is_retryable:
-                raise
-            log.warning("the cost center refuses a report", dispatch_id=dispatch.dispatch_id, reason=error.reason)
+        words = [self._cost_center.report(report) for report in _reports(dispatch)]
+        if dispatch.outcome == sms_pb2.DISPATCH_OUTCOME_WITHDRAWN:
+            words = [self._cost_center.release(_release(dispatch))]
+        for answer in await asyncio.gather(*words, return_exceptions=True):
+            if isinstance(answer, DomainError) and not answer.is_retryable:
+                log.warning("the cost center refuses a report", dispatch_id=dispatch.dispatch_id, reason=answer.reason)
+            elif answer is not None:
+                raise answer
 
 
 _NOT_TOLD = frozenset({sms_pb2.DISPATCH_OUTCOME_UNKNOWN, sms_pb2.DISPATCH_OUTCOME_RETRY})
@@ -202,9 +206,14 @@ def _retry(
 
 
 def _give_up(dispatch: sms_pb2.Dispatch, reason: str) -> sms_pb2.DispatchSubmission:
-    """Fail a message that was not sent: its credits are released, or refunded where they are paid already."""
-    paid = bool(dispatch.payment_id)
-    return _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_REJECTED if paid else sms_pb2.DISPATCH_OUTCOME_WITHDRAWN, reason)
+    """Fail a message that was not sent. Its credits are released, or refunded where they may be paid already.
+
+    Who held it before may have paid it and died before that was noted. Paying again under the same request_id finds
+    that payment; a release would find the freeze charged, or take what other chunks of the campaign are paid from.
+    """
+    may_be_paid = bool(dispatch.payment_id) or dispatch.attempt > 0
+    outcome = sms_pb2.DISPATCH_OUTCOME_REJECTED if may_be_paid else sms_pb2.DISPATCH_OUTCOME_WITHDRAWN
+    return _outcome(dispatch, outcome, reason)
 
 
 def _recorded(

@@ -40,6 +40,11 @@ class Claimed:
     records: Sequence[Record]
 
     @property
+    def attempt(self) -> int:
+        """How often it was put back, or left behind by a consumer that may have paid it."""
+        return attempts_so_far(self.row)
+
+    @property
     def is_report(self) -> bool:
         """Whether the outcome is recorded and only has to be told."""
         return bool(self.row.state == DispatchState.REPORTING)
@@ -71,12 +76,9 @@ class Dispatching:
             # What is due and not published yet is on its way from here on: it can no longer be cancelled.
             due = [row for row in rows if row.state == DispatchState.WAITING]
             await storage.move_records(connection, RecordEvent.PUBLISH, ranges_of(due), now_ms=now_ms)
-            await move_dispatches(
-                connection,
-                DispatchEvent.CLAIM,
-                rows,
-                [{"consumer": consumer, "look_at_ms": now_ms + lease_seconds * 1000}] * len(rows),
-            )
+            held = {"consumer": consumer, "look_at_ms": now_ms + lease_seconds * 1000}
+            values = [{**held, "attempt": attempts_so_far(row)} for row in rows]
+            await move_dispatches(connection, DispatchEvent.CLAIM, rows, values)
             claimed = await _read_claimed(connection, rows)
             empty = [one.row.dispatch_id for one in claimed if not one.records and not one.is_report]
             await storage.delete_dispatches(connection, empty)
@@ -158,6 +160,11 @@ def _after(row: Any, submission: Submission, now_ms: int) -> dict[str, Any]:
         case _:
             look_at_ms, attempt = row.look_at_ms, row.attempt
     return {"outcome": submission.outcome.value, "look_at_ms": look_at_ms, "attempt": attempt}
+
+
+def attempts_so_far(row: Any) -> int:
+    """Count how often a dispatch was put back; one whose lease is over was held in vain."""
+    return int(row.attempt) + int(row.state == DispatchState.CLAIMED)
 
 
 def _is_claimable(row: Any, now_ms: int) -> bool:

@@ -253,7 +253,7 @@ def _dispatch(claimed: Claimed) -> pb.Dispatch:
             )
             for record in claimed.records
         ],
-        attempt=row.attempt,
+        attempt=claimed.attempt,
         expire_time=to_timestamp(row.wanted_at_ms + USEFUL_SECONDS[task.sms_type] * 1000),
         payment_id=row.payment_id,
         outcome=pb.DispatchOutcome.Value(f"DISPATCH_OUTCOME_{row.outcome or 'UNSPECIFIED'}"),

@@ -11,7 +11,14 @@ import sqlalchemy as sa
 from mesh.bus.port import BusUnavailableError
 from mesh.database import Database
 from sms_rpc import storage
-from sms_rpc.dispatching import NO_RECEIPT, lock_dispatches, move_dispatches, ranges_of, receipts_until
+from sms_rpc.dispatching import (
+    NO_RECEIPT,
+    attempts_so_far,
+    lock_dispatches,
+    move_dispatches,
+    ranges_of,
+    receipts_until,
+)
 from sms_rpc.domain import DispatchEvent, DispatchState, Outcome, RecordEvent, SmsMode, SmsType
 from sms_rpc.plan import LOST_AFTER_MS
 from sms_rpc.publisher import Publication, Publisher
@@ -73,7 +80,8 @@ class Sweeping:
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
             rows = [row for row in await lock_dispatches(connection, dispatch_ids) if row.look_at_ms <= now_ms]
-            values = [{"look_at_ms": now_ms + LOST_AFTER_MS, "consumer": ""}] * len(rows)
+            free = {"look_at_ms": now_ms + LOST_AFTER_MS, "consumer": ""}
+            values = [{**free, "attempt": attempts_so_far(row)} for row in rows]
             await move_dispatches(connection, DispatchEvent.PUBLISH, rows, values)
             await storage.move_records(connection, RecordEvent.PUBLISH, ranges_of(rows), now_ms=now_ms)
         failed = await self._publisher.publish([_publication(row) for row in rows])

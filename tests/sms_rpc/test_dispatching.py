@@ -97,6 +97,15 @@ async def test_an_expired_claim_is_another_consumers_and_its_first_holder_may_do
     assert await second.charge(dispatch_id) == [dispatch_id]
 
 
+async def test_a_dispatch_that_was_held_in_vain_says_so(mesh: SmsMesh, first: Consumer, second: Consumer) -> None:
+    dispatch_id = await first.claimed()
+    mesh.clock.pass_seconds(LEASE_SECONDS)
+    assert [one.attempt for one in await second.claim(dispatch_id)] == [1]
+    mesh.clock.pass_seconds(LEASE_SECONDS)
+    await mesh.sweeping.sweep(10)
+    assert [one.attempt for one in await first.claim(dispatch_id)] == [2]
+
+
 async def test_what_nobody_claimed_cannot_be_charged_recorded_or_finished(mesh: SmsMesh, first: Consumer) -> None:
     (dispatch_id,) = ids_of(await mesh.send())
     before = await snapshot(mesh)
