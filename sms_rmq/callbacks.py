@@ -63,11 +63,12 @@ class CallbackHandler:
         outcomes: list[InboxOutcome] = [True] * len(items)
         receipts: dict[int, Receipt] = {}
         uplinks: list[Uplink] = []
+        malformed: list[tuple[bytes, MalformedCallbackError]] = []
         for position, item in enumerate(items):
             try:
                 callback = _read(item.body, self._callbacks)
             except MalformedCallbackError as error:
-                await self._keep_malformed(item.body, error)
+                malformed.append((item.body, error))
                 continue
             if isinstance(callback, Receipt):
                 receipts[position] = callback
@@ -78,6 +79,9 @@ class CallbackHandler:
         outcomes_of_receipts = await self._record_receipts(list(receipts.values()))
         for position, outcome in zip(receipts, outcomes_of_receipts, strict=True):
             outcomes[position] = outcome
+        # Last, because what raises above has the whole batch come again, and these would be kept again.
+        for body, problem in malformed:
+            await self._keep_malformed(body, problem)
         return outcomes
 
     async def _record_receipts(self, receipts: Sequence[Receipt]) -> list[InboxOutcome]:
@@ -112,15 +116,22 @@ class CallbackRequeue:
 
 
 class ReceiptPull:
-    """Takes receipts and uplinks that could not be pushed, and puts them with those that could."""
+    """Takes receipts and uplinks that could not be pushed, and puts them with those that could.
+
+    The provider deletes what it hands over, so what cannot be kept at once stays here, and nothing more is pulled
+    before it is kept.
+    """
 
     def __init__(self, accounts: Sequence[Account], inbox: Inbox, bus: Bus) -> None:
         self._accounts = accounts
         self._inbox = inbox
         self._bus = bus
+        self._bodies: list[bytes] = []
+        self._malformed: list[Message] = []
 
     async def pull(self) -> None:
-        """Pull from each account until it has no more."""
+        """Pull from each account until it has no more. Raises DomainError or BusUnavailableError: not all is kept."""
+        await self._keep()
         for account in self._accounts:
             try:
                 await self._pull(account)
@@ -131,20 +142,22 @@ class ReceiptPull:
         for pull in (account.provider.pull_receipts, account.provider.pull_uplinks):
             for _ in range(_PULLS_MAX):
                 pulled: Pulled[Any] = await pull()
-                await self._keep(pulled)
+                self._bodies += [encode(item) for item in pulled.items]
+                self._malformed += [
+                    Message(json.dumps(dict(item.fields)).encode(), {DEAD_REASON_HEADER: str(item.error)})
+                    for item in pulled.malformed
+                ]
+                await self._keep()
                 if not pulled.items and not pulled.malformed:
                     break
 
-    async def _keep(self, pulled: Pulled[Any]) -> None:
-        bodies = [encode(item) for item in pulled.items]
-        if bodies:
-            await self._inbox.push(*bodies)
-        malformed = [
-            Message(json.dumps(dict(item.fields)).encode(), {DEAD_REASON_HEADER: str(item.error)})
-            for item in pulled.malformed
-        ]
-        if malformed:
-            await self._bus.publish(MALFORMED_QUEUE, malformed)
+    async def _keep(self) -> None:
+        if self._bodies:
+            await self._inbox.push(*self._bodies)
+            self._bodies.clear()
+        if self._malformed:
+            await self._bus.publish(MALFORMED_QUEUE, self._malformed)
+            self._malformed.clear()
 
 
 def encode(callback: Callback) -> bytes:

@@ -45,10 +45,10 @@ class ScriptedProvider:
         return Decimal(1000)
 
     async def pull_receipts(self) -> Pulled[Receipt]:
-        return _next(self.receipts, Pulled[Receipt]([], []))
+        return _next(self.receipts)
 
     async def pull_uplinks(self) -> Pulled[Uplink]:
-        return _next(self.uplinks, Pulled[Uplink]([], []))
+        return _next(self.uplinks)
 
     def as_account(self, clock: Callable[[], float], **settings: object) -> Account:
         """Make a real account of it, whose circuit goes by `clock`."""
@@ -59,8 +59,8 @@ class ScriptedProvider:
         return Account(read, self, Circuit(read.name, policy, clock), throttle)
 
 
-def _next(waiting: deque[Pulled[ItemT] | Exception], nothing: Pulled[ItemT]) -> Pulled[ItemT]:
-    step = waiting.popleft() if waiting else nothing
+def _next(waiting: deque[Pulled[ItemT] | Exception]) -> Pulled[ItemT]:
+    step: Pulled[ItemT] | Exception = waiting.popleft() if waiting else Pulled([], [])
     if isinstance(step, Exception):
         raise step
     return step
