@@ -87,6 +87,15 @@ async def test_the_kinds_and_brands_have_ids_of_their_own(center: Center) -> Non
     assert isinstance(await center.do(Grant(OTHER_BRAND, "id", 7, LATER_MS)), Answer)
 
 
+async def test_ids_that_differ_by_case_are_two(center: Center) -> None:
+    """MariaDB's default takes them for one."""
+    await center.grant(10)
+    for request_id in ("id", "ID", "Id"):
+        assert isinstance(await center.do(PrePay(BRAND, request_id, 1)), Answer)
+    stored = await center.jobs.store_all([Release(BRAND, request_id, request_id) for request_id in ("id", "ID")])
+    assert len(set(stored)) == 2
+
+
 async def test_a_refusal_stays_when_its_cause_has_gone(center: Center) -> None:
     request = PrePay(BRAND, "f", 5)
     first = await center.do(request)
