@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 
 QUEUE_PREFIX = "sms.send."
+
+# Just the names that sms_rpc writes: each process has to read the same brand off a name, and none may fail on one.
+_SEND_QUEUE = re.compile(r"sms\.send\.(?P<brand>[1-9][0-9]{0,15})\.(?P<type>[a-z]+)\.(?P<mode>[a-z]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +29,14 @@ class QueueSelection:
 
     def takes(self, queue: str, mode: str) -> bool:
         """Whether a queue is of this mode and belongs to the selection."""
-        parts = queue.removeprefix(QUEUE_PREFIX).split(".")
-        if len(parts) != 3 or not parts[0].isdigit() or parts[2] != mode:  # noqa: PLR2004  # the three parts above
+        name = _SEND_QUEUE.fullmatch(queue)
+        if name is None:
             return False
-        brand_id = int(parts[0])
+        brand_id, sms_type = int(name["brand"]), name["type"]
         return (
             (not self.brands or brand_id in self.brands)
             and brand_id not in self.except_brands
-            and parts[1] in self.types
-            and parts[2] in self.modes
+            and sms_type in self.types
+            and name["mode"] == mode
+            and mode in self.modes
         )

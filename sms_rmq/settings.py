@@ -8,23 +8,25 @@ from pydantic import Field, field_validator
 
 from mesh.settings import CommaSeparated, RmqSettings
 from sms_rmq.providers.port import SmsMode, SmsType
-from sms_rmq.providers.settings import ProviderAccountSettings
+from sms_rmq.providers.settings import BrandId, ProviderAccountSettings
 
 
 class Settings(RmqSettings):
     """Settings of sms_rmq."""
 
-    brands: Annotated[frozenset[int], CommaSeparated] = Field(
+    brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
         frozenset(), description="Only the queues of these brands, comma-separated; empty: all brands"
     )
-    except_brands: Annotated[frozenset[int], CommaSeparated] = Field(
+    except_brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
         frozenset(), description="Not the queues of these brands: they have processes of their own"
     )
     types: Annotated[frozenset[SmsType], CommaSeparated] = Field(
-        frozenset({"verification", "notification", "marketing"}), description="Only the queues of these types"
+        frozenset({"verification", "notification", "marketing"}),
+        min_length=1,
+        description="Only the queues of these types",
     )
     modes: Annotated[frozenset[SmsMode], CommaSeparated] = Field(
-        frozenset({"single", "batch"}), description="Only the queues of these modes"
+        frozenset({"single", "batch"}), min_length=1, description="Only the queues of these modes"
     )
     concurrency: int = Field(4, ge=1, le=64, description="Batches of one queue that are worked at once")
     handlers_max: int = Field(64, ge=1, le=1000, description="Batches of all queues that are worked at once")

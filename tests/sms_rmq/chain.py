@@ -45,6 +45,7 @@ class Process:
     dispatches: SmsDispatches
     handler: DispatchHandler
     callbacks: CallbackHandler
+    requeue: CallbackRequeue
     routes: Sequence[Route]
 
 
@@ -81,6 +82,10 @@ class Chain:
         if deliveries:
             await work(self.mesh.bus, route, queue, deliveries)
         return bool(deliveries)
+
+    def use(self, process: Process, **changes: str) -> None:
+        """Let a process take the queues that these settings say."""
+        process.routes = sms_consumer.routes(settings(**changes), process.handler, process.requeue)
 
     async def sweep(self) -> pb.SweepDispatchesResponse:
         return await self.first.dispatches.sweep(1000)
@@ -162,8 +167,7 @@ async def _process(mesh: SmsMesh, name: str, account: Account, stack: AsyncExitS
     redis = connect_redis("redis://127.0.0.1:9", "nobody")
     stack.push_async_callback(redis.aclose)
     requeue = CallbackRequeue(Inbox(redis, "sms.receipts", 1))
-    routes = sms_consumer.routes(settings(), handler, requeue)
-    return Process(dispatches, handler, callbacks, routes)
+    return Process(dispatches, handler, callbacks, requeue, sms_consumer.routes(settings(), handler, requeue))
 
 
 def settings(**changes: object) -> Settings:
