@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from costcenter_rpc.domain import Answer, Grant
+from costcenter_rpc.domain import Answer, Grant, Pay, PrePay, ReportStatus, SendStatus
 from costcenter_rpc.jobs import RELEASE_QUEUE, JobOutcome
 from mesh.bus.id_messages import read_ids
 from mesh.errors import DomainError
-from tests.costcenter.harness import BRAND, Center, prepare, running
+from tests.costcenter.harness import BRAND, HOUR_MS, Center, Clock, prepare, running
 from tests.costcenter.ledger_process import ACKNOWLEDGED, FAR_MS, FATAL, FATAL_JOBS, POINTS, RACES, told
 from tests.costcenter.model import Rows
 
@@ -158,3 +158,23 @@ async def test_two_ledgers_of_one_process_have_one_effect_an_id(tmp_path: Path) 
             assert sorted(type(answer).__name__ for answer in answers) == [Answer.__name__, DomainError.__name__]
         assert len((await one.rows("lot"))["lot"]) == 20
         await one.is_sound()
+
+
+async def test_processes_whose_clocks_are_an_hour_apart_keep_the_ledger_sound(tmp_path: Path) -> None:
+    url = await prepare(tmp_path)
+    fast_clock = Clock()
+    fast_clock.pass_ms(HOUR_MS)
+    async with running(url) as slow, running(url, clock=fast_clock) as fast:
+        await slow.open(BRAND)
+        expires_at_ms = slow.clock.now_ms + HOUR_MS // 2
+        await slow.ledger.apply(Grant(BRAND, "g", 100, expires_at_ms))
+        freeze_id = await slow.freeze("f", 10)
+        payment_id = await slow.pay("p", 10)
+        assert (await fast.cost_center.get_account(BRAND)).expired == 80
+        assert isinstance(await slow.do(PrePay(BRAND, "f2", 1)), DomainError)
+        await fast.ledger.apply(ReportStatus(BRAND, "s1", payment_id, SendStatus.FAILED, 1, 3))
+        await slow.ledger.apply(ReportStatus(BRAND, "s2", payment_id, SendStatus.FAILED, 2, 4))
+        await slow.ledger.apply(Pay(BRAND, "p2", freeze_id))
+        await fast.is_sound()
+        kinds = [row["kind"] for row in (await slow.rows("entry"))["entry"]]
+        assert kinds[-4:] == ["LOT_EXPIRE", "REFUND_GRACE", "REFUND", "PAY"]
