@@ -11,7 +11,7 @@ class Settings(RmqSettings):
     """Settings of costcenter_rmq."""
 
     peer_costcenter: str = Field("127.0.0.1:7101", description="Address of costcenter_rpc")
-    concurrency: int = Field(2, ge=1, le=64, description="Batches of one queue that are worked at once")
+    concurrency: int = Field(1, ge=1, le=64, description="Batches of one queue that are worked at once")
     replay_after_seconds: int = Field(
         30, ge=1, le=86_400, description="How long a stored job may wait before its queue message counts as lost"
     )

@@ -21,10 +21,18 @@ LOCK_SECONDS_MAX = 60
 
 
 @compiles(CreateTable, "mysql", "mariadb")
-def _create_table(element: CreateTable, compiler: DDLCompiler, **options: Any) -> str:
+def _create_mysql_table(element: CreateTable, compiler: DDLCompiler, **options: Any) -> str:
     """Tell upper from lower case in ids, as the other databases do: MariaDB's default takes them for equal."""
     statement: str = compiler.visit_create_table(element, **options)  # type: ignore[no-untyped-call]  # SQLAlchemy's gap
     return f"{statement.rstrip()} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+
+@compiles(CreateTable, "sqlite")
+def _create_sqlite_table(element: CreateTable, compiler: DDLCompiler, **options: Any) -> str:
+    """Keep rows in the tree of their primary key, as InnoDB does, and not in a second one beside it."""
+    statement: str = compiler.visit_create_table(element, **options)  # type: ignore[no-untyped-call]  # SQLAlchemy's gap
+    is_numbered = any(column.autoincrement is True for column in element.element.primary_key)
+    return statement if is_numbered else f"{statement.rstrip()} WITHOUT ROWID"
 
 
 async def upgrade(database: Database, directory: Path) -> None:

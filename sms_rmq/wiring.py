@@ -46,7 +46,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         group.create_task(worker.run(stop, settings.drain_seconds))
         if settings.receipts:
             handler = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), bus)
-            options = InboxOptions(batch_max=_RECEIPTS_AT_ONCE, concurrency=settings.inbox_shards)
+            # One list at a time: while it is worked off the others fill up, and fewer, larger batches cost less.
+            options = InboxOptions(batch_max=_RECEIPTS_AT_ONCE, concurrency=1)
             group.create_task(InboxConsumer(inbox, handler.handle, options).run(stop, settings.drain_seconds))
             for sweep in sweeps(settings, dispatches, ReceiptPull(accounts.accounts, inbox, bus)):
                 group.create_task(sweep.run(stop))
