@@ -27,6 +27,11 @@ WELL_KNOWN = Path(protoc.__file__).parent / "_proto"
 GOOGLE_API = Path(next(iter(google.api.__path__))).parent.parent
 VALIDATE = "buf/validate/validate.proto"
 
+# Beside the interpreter, because a virtual environment need not be on the PATH.
+PLUGINS = [
+    f"--plugin={name}={Path(sys.executable).parent / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+]
+
 
 def dependencies(directory: Path) -> Path:
     """Write the descriptors of what our protos import to a file, and answer where it is."""
@@ -41,7 +46,7 @@ def dependencies(directory: Path) -> Path:
 
 def compile_protos(arguments: list[str]) -> None:
     """Run protoc, which says on standard error what is wrong."""
-    if protoc.main(["protoc", f"-I{WELL_KNOWN}", *arguments]) != 0:
+    if protoc.main(["protoc", f"-I{WELL_KNOWN}", *PLUGINS, *arguments]) != 0:
         sys.exit(1)
 
 
