@@ -76,7 +76,8 @@ async def due_freezes(connection: AsyncConnection, *, now_ms: int, limit: int) -
     statement = (
         sa.select(table.c.brand_id, table.c.freeze_id)
         .where(table.c.state == FreezeState.FROZEN.value, table.c.expires_at_ms <= now_ms)
-        .order_by(table.c.expires_at_ms)
+        # Of one brand's ids the shorter is the older: they end in the number of an entry.
+        .order_by(table.c.expires_at_ms, sa.func.length(table.c.freeze_id), table.c.freeze_id)
         .limit(limit)
     )
     return [(row.brand_id, row.freeze_id) for row in await connection.execute(statement)]
