@@ -27,11 +27,12 @@ from tests.costcenter.model import ModelAccount
 NOBODY = 404
 HOUR_MS = DAY_MS // 24
 LIFETIMES_MS = (30 * DAY_MS, 3 * DAY_MS, DAY_MS, HOUR_MS, HOUR_MS, 1, 0, -1)
-RECENT = 6
+RECENT = 4
+"""Objects of a brand that are named again: few, so that things happen to them twice."""
 
 nums = st.integers(1, 15)
 nums_or_all = st.just(0) | st.integers(1, 10)
-messages = st.integers(1, 3)
+messages = st.integers(1, 2)
 
 
 Draw = Callable[[st.DataObject], Operation]
@@ -46,17 +47,17 @@ class Drawing:
 
     def operation(self, data: st.DataObject) -> Operation:
         """Mostly what something exists for: a payment is reported once there is one."""
-        kinds: list[Draw] = [self.prepay, self.prepay, self.prepay, self.grant, self.expiry]
+        kinds: list[Draw] = [self.prepay, self.prepay, self.grant, self.expiry]
         if any(account.holds for account in self.model.values()):
             kinds += [self.pay, self.pay, self.pay, self.release, self.repeat]
         if any(account.charges for account in self.model.values()):
-            kinds += [self.status, self.status, self.receipt, self.receipt, self.receipt]
+            kinds += [self.status, self.receipt] * 4
         draw: Draw = data.draw(st.sampled_from(kinds))
         return draw(data)
 
     def grant(self, data: st.DataObject) -> Operation:
         expires_at_ms = self.clock.now_ms + data.draw(st.sampled_from(LIFETIMES_MS))
-        num = 4 * data.draw(nums)
+        num = 2 * data.draw(nums)
         return self._keep(Grant(self._brand(data), self._request_id(data), num, expires_at_ms, "package"))
 
     def prepay(self, data: st.DataObject) -> Operation:
@@ -81,8 +82,9 @@ class Drawing:
     def status(self, data: st.DataObject) -> Operation:
         brand_id = self._brand(data)
         payment_id = self._payment_id(data, brand_id)
-        message_id, num = data.draw(st.just((0, 0)) | st.tuples(messages, nums_or_all))
-        status = data.draw(st.sampled_from(SendStatus))
+        of_one_message = st.tuples(messages, st.integers(0, 5))
+        message_id, num = data.draw(of_one_message | of_one_message | st.just((0, 0)))
+        status = data.draw(st.sampled_from([SendStatus.FAILED, SendStatus.FAILED, SendStatus.SENT]))
         return self._keep(ReportStatus(brand_id, self._request_id(data), payment_id, status, message_id, num))
 
     def receipt(self, data: st.DataObject) -> JobOperation:
@@ -118,11 +120,11 @@ class Drawing:
         self._request_count += 1
         new = f"r{self._request_count}"
         used = [one.request_id for one in self.requests[-RECENT:]]
-        return data.draw(st.sampled_from([new] * 4 + used[:1] + used[-1:]))
+        return data.draw(st.sampled_from([new] * 10 + used[:1] + used[-1:]))
 
     def _brand(self, data: st.DataObject) -> int:
         brands = list(self.model)
-        return data.draw(st.sampled_from([*brands * 8, NOBODY]))
+        return data.draw(st.sampled_from([*brands * 12, NOBODY]))
 
     def _freeze_id(self, data: st.DataObject, brand_id: int) -> str:
         return self._object_id(data, brand_id, {id_: list(account.holds) for id_, account in self.model.items()})
@@ -135,4 +137,4 @@ class Drawing:
         seq = self.model[brand_id].balance.seq if brand_id in self.model else 0
         to_come = f"{brand_id}-{seq + 1}"
         others = [object_id for object_ids in ids.values() for object_id in object_ids]
-        return data.draw(st.sampled_from([*ids.get(brand_id, [])[-RECENT:] * 4, to_come, *others[-1:]]))
+        return data.draw(st.sampled_from([*ids.get(brand_id, [])[-RECENT:] * 6, to_come, *others[-1:]]))

@@ -103,6 +103,17 @@ async def test_a_refund_to_an_expired_package_goes_to_one_grace_package_a_day(ce
     assert (account.available, account.spent, account.expired, account.granted) == (0, 1, 9, 10)
 
 
+async def test_a_package_takes_refunds_until_the_very_moment_it_expires(center: Center) -> None:
+    await center.grant(10, lifetime_ms=DAY_MS)
+    payment_id = await center.pay("p", 10)
+    center.clock.pass_ms(DAY_MS - 1)
+    assert await failure(center, "s1", payment_id, message_id=1, num=2) == 2
+    center.clock.pass_ms(1)
+    assert await failure(center, "s2", payment_id, message_id=2, num=3) == 3
+    kinds = [row["kind"] for row in (await center.rows("entry"))["entry"]]
+    assert kinds[-3:] == ["REFUND", "LOT_EXPIRE", "REFUND_GRACE"]
+
+
 async def test_a_refund_may_go_to_an_open_and_an_expired_package(center: Center) -> None:
     await center.grant(4, lifetime_ms=DAY_MS)
     await center.grant(10, lifetime_ms=20 * DAY_MS)
