@@ -49,6 +49,8 @@ async def database(url: str) -> AsyncIterator[Database]:
         await connection.run_sync(metadata.drop_all)
         await connection.run_sync(metadata.create_all)
     yield made
+    async with made.write() as connection:
+        await connection.run_sync(metadata.drop_all)
     await made.close()
 
 
