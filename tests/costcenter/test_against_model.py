@@ -247,5 +247,5 @@ def as_set(rows: list[dict[str, Any]]) -> set[frozenset[tuple[str, Any]]]:
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=50, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
