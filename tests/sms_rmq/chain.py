@@ -31,7 +31,7 @@ from sms_rmq.settings import Settings
 from sms_rpc import tables
 from sms_rpc.domain import TERMINAL
 from tests.sms_rmq.provider import PROVIDER_MESSAGE_ID, ScriptedProvider
-from tests.sms_rpc.harness import HOUR_MS, SmsMesh, e164, ids_of, phone
+from tests.sms_rpc.harness import CREDITS, HOUR_MS, SmsMesh, e164, ids_of, phone
 from tests.sms_rpc.running import running_sms
 
 CLAIM_SECONDS = 30
@@ -55,10 +55,15 @@ class Chain:
 
     mesh: SmsMesh
     provider: ScriptedProvider
-    account: Account
+    accounts: Sequence[Account]
     first: Process
     second: Process
     job_routes: Sequence[Route]
+
+    @property
+    def account(self) -> Account:
+        """The account that carries messages inside mainland China."""
+        return self.accounts[0]
 
     # Work that is done when a test says so.
 
@@ -146,23 +151,28 @@ class Chain:
 
 
 @asynccontextmanager
-async def running_chain(directory: Path) -> AsyncIterator[Chain]:
+async def running_chain(
+    directory: Path, provider: ScriptedProvider | None = None, num: int = CREDITS, *, international: bool = False
+) -> AsyncIterator[Chain]:
     """Start two processes of sms_rmq and one of costcenter_rmq, which work when they are told to."""
     async with AsyncExitStack() as stack:
         mesh = await stack.enter_async_context(running_sms(directory))
-        await mesh.open_brand()
-        provider = ScriptedProvider()
-        account = provider.as_account(mesh.clock.seconds)
-        first, second = [await _process(mesh, name, account, stack) for name in ("first", "second")]
-        jobs = JobHandler(CostCenterJobs(mesh.center_peer))
-        yield Chain(mesh, provider, account, first, second, costcenter_consumer.routes(CostCenterSettings(), jobs))
+        await mesh.open_brand(num=num, international=international)
+        provider = provider or ScriptedProvider()
+        accounts = [provider.as_account(mesh.clock.seconds)]
+        if international:
+            accounts.append(provider.as_account(mesh.clock.seconds, name="abroad", international=True))
+        first, second = [await open_process(mesh, name, accounts, stack) for name in ("first", "second")]
+        jobs = costcenter_consumer.routes(CostCenterSettings(), JobHandler(CostCenterJobs(mesh.center_peer)))
+        yield Chain(mesh, provider, accounts, first, second, jobs)
 
 
-async def _process(mesh: SmsMesh, name: str, account: Account, stack: AsyncExitStack) -> Process:
+async def open_process(mesh: SmsMesh, name: str, accounts: Sequence[Account], stack: AsyncExitStack) -> Process:
+    """Build what one process of sms_rmq holds."""
     leases = Leases(name, CLAIM_SECONDS, SUBMIT_SECONDS)
     dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases))
     cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer))
-    handler = DispatchHandler(dispatches, cost_center, ProviderAccounts([account]), clock=mesh.clock.seconds)
+    handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), clock=mesh.clock.seconds)
     callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus)
     redis = connect_redis("redis://127.0.0.1:9", "nobody")
     stack.push_async_callback(redis.aclose)
