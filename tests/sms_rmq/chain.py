@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -163,7 +164,7 @@ async def running_chain(
         if international:
             accounts.append(provider.as_account(mesh.clock.seconds, name="abroad", international=True))
         first, second = [await open_process(mesh, name, accounts, stack) for name in ("first", "second")]
-        jobs = costcenter_consumer.routes(CostCenterSettings(), JobHandler(CostCenterJobs(mesh.center_peer)))
+        jobs = costcenter_consumer.routes(_job_settings(), JobHandler(CostCenterJobs(mesh.center_peer)))
         yield Chain(mesh, provider, accounts, first, second, jobs)
 
 
@@ -180,10 +181,16 @@ async def open_process(mesh: SmsMesh, name: str, accounts: Sequence[Account], st
     return Process(dispatches, handler, callbacks, requeue, sms_consumer.routes(settings(), handler, requeue))
 
 
-def settings(**changes: object) -> Settings:
-    """Make settings of sms_rmq with one account, as its environment would."""
+@cache
+def settings(**changes: str) -> Settings:
+    """Make settings of sms_rmq with one account, as its environment would. Once: that takes longer than most tests."""
     account = {"name": "scripted", "base_url": "http://127.0.0.1:9", "account": "a", "password": "p"}
     return Settings.model_validate({"provider_accounts": [account]} | changes)
+
+
+@cache
+def _job_settings() -> CostCenterSettings:
+    return CostCenterSettings()
 
 
 def receipt(message_id: int, verdict: Verdict, number: int = 1, billed_segments: int = 0) -> Receipt:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -133,7 +134,13 @@ async def _serve_sms(parts: Parts, faults: Faults, stack: AsyncExitStack) -> Pee
 
 
 def _server() -> Server:
-    return Server(RpcSettings(database_url="unused", listen="127.0.0.1:0", drain_seconds=0.5))
+    return Server(_settings())
+
+
+@cache
+def _settings() -> RpcSettings:
+    """Read settings once: that takes longer than starting a server."""
+    return RpcSettings(database_url="unused", listen="127.0.0.1:0", drain_seconds=0.5)
 
 
 async def _start(server: Server, name: str, stack: AsyncExitStack) -> Peer:
