@@ -12,7 +12,9 @@ IDS_PER_MESSAGE = 100
 """Bounds what one failing id makes to be done again, and what a consumer takes at once."""
 
 
-async def publish_ids(bus: Bus, queue: str, ids: Sequence[int], ids_per_message: int = IDS_PER_MESSAGE) -> None:
+async def publish_ids(
+    bus: Bus, queue: str, ids: Sequence[int], ids_per_message: int = IDS_PER_MESSAGE, delay_seconds: float = 0
+) -> None:
     """Publish ids in as few messages as the bound allows, with the present trace. Raises BusUnavailableError."""
     headers = telemetry.inject_headers()
     messages = [
@@ -20,7 +22,7 @@ async def publish_ids(bus: Bus, queue: str, ids: Sequence[int], ids_per_message:
         for start in range(0, len(ids), ids_per_message)
     ]
     if messages:
-        await bus.publish(queue, messages)
+        await bus.publish(queue, messages, delay_seconds)
 
 
 def read_ids(body: bytes) -> list[int]:

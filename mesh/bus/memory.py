@@ -57,12 +57,12 @@ class _Queue:
     arrivals: int = 0
     handles: Iterator[int] = field(default_factory=itertools.count)
 
-    def append(self, entry: _Entry, now_ms: int, delay_seconds: int) -> None:
+    def append(self, entry: _Entry, now_ms: int, delay_seconds: float) -> None:
         if delay_seconds == 0:
             self.ready.append(entry)
             return
         self.arrivals += 1
-        heapq.heappush(self.delayed, (now_ms + delay_seconds * 1000, self.arrivals, entry))
+        heapq.heappush(self.delayed, (now_ms + _ms(delay_seconds), self.arrivals, entry))
 
     def ripen(self, now_ms: int) -> None:
         """Move the delayed messages that are due behind the ready ones."""
@@ -120,11 +120,11 @@ class MemoryBus:
     async def queues(self, prefix: str) -> list[str]:
         return sorted(name for name in self._queues if name.startswith(prefix))
 
-    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: int = 0) -> None:
+    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: float = 0) -> None:
         now_ms = self._clock_ms()
         for message in messages:
             envelope = Envelope(new_message_id(), dict(message.headers), message.body)
-            entry = _Entry(envelope, now_ms + delay_seconds * 1000)
+            entry = _Entry(envelope, now_ms + _ms(delay_seconds))
             self._queue(queue).append(entry, now_ms, delay_seconds)
         self._changed.set()
 
@@ -151,7 +151,7 @@ class MemoryBus:
         for delivery in deliveries:
             self._settle(delivery)
 
-    async def nack(self, delivery: Delivery, delay_seconds: int) -> None:
+    async def nack(self, delivery: Delivery, delay_seconds: float) -> None:
         entry = self._settle(delivery)
         if entry is not None:
             entry.attempts = delivery.attempt
@@ -251,3 +251,7 @@ def _delivery(queue: str, entry: _Entry, attempt: int, handle: str) -> Delivery:
         published_at_ms=entry.published_at_ms,
         handle=handle,
     )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

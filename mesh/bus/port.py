@@ -68,8 +68,12 @@ class Bus(Protocol):
     async def queues(self, prefix: str) -> list[str]:
         """Name the queues whose name starts with `prefix`, dead-letter queues included, sorted."""
 
-    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: int = 0) -> None:
-        """Append messages in order; they are durable when this returns. Creates the queue if it does not exist."""
+    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: float = 0) -> None:
+        """Append messages in order; they are durable when this returns. Creates the queue if it does not exist.
+
+        Delayed messages are delivered in the order of their times, and those of one time in any order. An engine may
+        round the delay up to its own precision, at most to the next second.
+        """
 
     async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
         """Wait until a queue with one of these prefixes may have work, and name all such queues.
@@ -88,7 +92,7 @@ class Bus(Protocol):
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Settle messages for good. Settling one that was delivered again meanwhile is harmless."""
 
-    async def nack(self, delivery: Delivery, delay_seconds: int) -> None:
+    async def nack(self, delivery: Delivery, delay_seconds: float) -> None:
         """Give a message back, to be delivered after `delay_seconds` with its attempt one higher."""
 
     async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:

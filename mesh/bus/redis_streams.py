@@ -81,10 +81,10 @@ class RedisStreamsBus:
                 ]
             )
 
-    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: int = 0) -> None:
+    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: float = 0) -> None:
         encoded = [Envelope(new_message_id(), message.headers, message.body).encode() for message in messages]
         for chunk in _chunks(encoded):
-            await self._run(scripts.PUBLISH, queue, delay_seconds * 1000, *chunk)
+            await self._run(scripts.PUBLISH, queue, _ms(delay_seconds), *chunk)
 
     async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
         self._wake.start()
@@ -112,8 +112,8 @@ class RedisStreamsBus:
         for queue, handles in _handles_by_queue(deliveries):
             await self._run(scripts.ACK, queue, *handles)
 
-    async def nack(self, delivery: Delivery, delay_seconds: int) -> None:
-        await self._run(scripts.NACK, delivery.queue, *delivery.handle.split(), delay_seconds * 1000)
+    async def nack(self, delivery: Delivery, delay_seconds: float) -> None:
+        await self._run(scripts.NACK, delivery.queue, *delivery.handle.split(), _ms(delay_seconds))
 
     async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
         self._check_visibility(visibility_seconds)
@@ -237,3 +237,7 @@ def _unavailable() -> Iterator[None]:
         if is_unavailable(error):
             raise BusUnavailableError(str(error)) from error
         raise
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from mesh.provider.circuit import Circuit
+from mesh.provider.rate_limit import Priority, Throttle, ThrottledError
 from sms_rmq.providers import metrics
-from sms_rmq.providers.circuit import Circuit
 from sms_rmq.providers.port import Outcome, Provider, Rejected, RetryLater, SmsType, Submission
-from sms_rmq.providers.rate_limit import Priority, Throttle, ThrottledError
 from sms_rmq.providers.settings import ProviderAccountSettings
 
 MAINLAND_PREFIX: Final = "+86"

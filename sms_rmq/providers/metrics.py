@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Unknown
 
@@ -16,7 +16,6 @@ SECONDS: Final = Histogram(
     ["account"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
 )
-CIRCUIT_OPEN: Final = Gauge("brandmesh_provider_circuit_open", "1 while an account is not called", ["account"])
 
 OUTCOME_LABELS: Final[dict[type[Outcome], str]] = {
     Accepted: "accepted",

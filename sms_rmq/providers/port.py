@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from mesh.provider.circuit import Trouble
 
 RECIPIENTS_MAX = 1000
 """Recipients of one submission at most: what one provider call takes."""
@@ -43,16 +45,6 @@ class Submission:
         if not 1 <= len(self.recipients) <= RECIPIENTS_MAX:
             message = f"a submission has 1 to {RECIPIENTS_MAX} recipients, not {len(self.recipients)}"
             raise ValueError(message)
-
-
-class Trouble(Enum):
-    """What an outcome says about the account that gave it, whatever it says about the message."""
-
-    NONE = "none"
-    TRANSPORT = "transport"
-    """The call did not come through, or its answer did not."""
-    ACCOUNT = "account"
-    """The provider refuses the account itself; every call will end so until somebody acts."""
 
 
 @dataclass(frozen=True, slots=True)

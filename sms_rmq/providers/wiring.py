@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 
+from mesh.provider.circuit import Circuit, CircuitPolicy
+from mesh.provider.rate_limit import Throttle, TokenBucket
 from sms_rmq.providers.accounts import Account, ProviderAccounts
 from sms_rmq.providers.chuanglan import ChuangLan
-from sms_rmq.providers.circuit import Circuit, CircuitPolicy
-from sms_rmq.providers.rate_limit import Throttle, TokenBucket
 from sms_rmq.providers.settings import ProviderAccountSettings
 
 QUERY_CONNECTIONS = 1

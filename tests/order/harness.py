@@ -64,7 +64,7 @@ class SwitchedBus(MemoryBus):
 
     is_away = False
 
-    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: int = 0) -> None:
+    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: float = 0) -> None:
         if self.is_away:
             raise BusUnavailableError("switched off")
         await super().publish(queue, messages, delay_seconds)

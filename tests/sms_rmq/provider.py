@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TypeAlias, TypeVar
 
+from mesh.provider.circuit import Circuit, CircuitPolicy
+from mesh.provider.rate_limit import Throttle, TokenBucket
 from sms_rmq.providers.accounts import Account
-from sms_rmq.providers.circuit import Circuit, CircuitPolicy
 from sms_rmq.providers.port import Accepted, Outcome, Pulled, Receipt, Submission, Uplink
-from sms_rmq.providers.rate_limit import Throttle, TokenBucket
 from sms_rmq.providers.settings import ProviderAccountSettings
 
 Step: TypeAlias = Outcome | BaseException | Callable[[Submission], Awaitable[Outcome]]

@@ -6,8 +6,9 @@ import pytest
 
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.sms.v1 import sms_pb2 as pb
+from mesh.provider.circuit import Trouble
 from mesh.timestamps import to_timestamp
-from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Submission, Trouble, Unknown, Verdict
+from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Submission, Unknown, Verdict
 from tests.sms_rmq.chain import SUBMIT_SECONDS, Chain, receipt
 from tests.sms_rmq.provider import PROVIDER_MESSAGE_ID
 from tests.sms_rpc.harness import BRAND, HOUR_MS, OTHER_BRAND, e164, phone

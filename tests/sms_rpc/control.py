@@ -50,7 +50,7 @@ class SwitchedBus(MemoryBus):
 
     is_away = False
 
-    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: int = 0) -> None:
+    async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: float = 0) -> None:
         self._check()
         await super().publish(queue, messages, delay_seconds)
 

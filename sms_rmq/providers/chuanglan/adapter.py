@@ -11,6 +11,8 @@ import aiohttp
 from yarl import URL
 
 from mesh import telemetry
+from mesh.provider.circuit import Trouble
+from mesh.provider.http_call import AnswerLostError, CallFailedError, HttpAnswer, HttpCaller, NotSentError
 from sms_rmq.providers.chuanglan.answers import (
     CODE_CHARACTERS_MAX,
     AnswerReader,
@@ -22,7 +24,6 @@ from sms_rmq.providers.chuanglan.answers import (
 from sms_rmq.providers.chuanglan.callbacks import ChuangLanCallbacks
 from sms_rmq.providers.chuanglan.codes import BUSY_SECONDS, INTERNATIONAL, MAINLAND
 from sms_rmq.providers.chuanglan.requests import BodyWriter, UnsendableError
-from sms_rmq.providers.http_call import AnswerLostError, CallFailedError, HttpAnswer, HttpCaller, NotSentError
 from sms_rmq.providers.port import (
     Accepted,
     MalformedCallbackError,
@@ -34,7 +35,6 @@ from sms_rmq.providers.port import (
     Rejected,
     RetryLater,
     Submission,
-    Trouble,
     Unknown,
     Uplink,
 )

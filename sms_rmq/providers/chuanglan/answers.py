@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from mesh.provider.circuit import Trouble
 from sms_rmq.providers.chuanglan.codes import BUSY_SECONDS, STOPPED_SECONDS, UNLISTED, Meaning, Policy
-from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Trouble, Unknown
+from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sms_rmq.providers.http_call import HttpAnswer
+    from mesh.provider.http_call import HttpAnswer
 
 MESSAGE_ID_CHARACTERS_MAX = 64
 CODE_CHARACTERS_MAX = 32

@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 from prometheus_client import REGISTRY
 
+from mesh.provider.circuit import Circuit, CircuitPolicy, CircuitState, Trouble
+from mesh.provider.rate_limit import Priority, Throttle, TokenBucket
 from sms_rmq.providers.accounts import Account, ProviderAccounts, priority_of
-from sms_rmq.providers.circuit import Circuit, CircuitPolicy, CircuitState
 from sms_rmq.providers.port import (
     Accepted,
     Outcome,
@@ -18,11 +19,9 @@ from sms_rmq.providers.port import (
     SmsMode,
     SmsType,
     Submission,
-    Trouble,
     Unknown,
     Uplink,
 )
-from sms_rmq.providers.rate_limit import Priority, Throttle, TokenBucket
 from sms_rmq.providers.settings import ProviderAccountSettings
 from sms_rmq.providers.wiring import open_provider_accounts
 from tests.sms_rmq.providers.conftest import SettingsMaker, SubmissionMaker

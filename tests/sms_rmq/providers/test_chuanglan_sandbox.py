@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from mesh.provider.circuit import Trouble
 from sms_rmq.providers.chuanglan import ChuangLan, ChuangLanCallbacks
 from sms_rmq.providers.chuanglan.answers import outcome_of_meaning
 from sms_rmq.providers.chuanglan.codes import MAINLAND, UNLISTED
@@ -21,7 +22,6 @@ from sms_rmq.providers.port import (
     Rejected,
     RetryLater,
     Submission,
-    Trouble,
     Unknown,
     Verdict,
 )

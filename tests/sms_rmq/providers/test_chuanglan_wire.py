@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from mesh.provider.circuit import Trouble
 from sms_rmq.providers.chuanglan import ChuangLan
 from sms_rmq.providers.port import (
     Accepted,
@@ -19,7 +20,6 @@ from sms_rmq.providers.port import (
     ProviderCallError,
     Rejected,
     RetryLater,
-    Trouble,
     Unknown,
     Verdict,
 )

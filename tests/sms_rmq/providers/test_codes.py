@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from mesh.provider.circuit import Trouble
 from sms_rmq.providers.chuanglan.answers import outcome_of_meaning
 from sms_rmq.providers.chuanglan.codes import INTERNATIONAL, MAINLAND, Generation, Meaning, Policy
-from sms_rmq.providers.port import Rejected, RetryLater, Trouble
+from sms_rmq.providers.port import Rejected, RetryLater
 
 DOCUMENTED_V1 = {*range(101, 121), 123, 124, 125, 127, 128, 129, 130}
 DOCUMENTED_V2 = {*range(132, 137), 139, 140, 144, 145, 152, 153, 154, 155, 158, 159}

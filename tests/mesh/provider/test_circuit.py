@@ -4,8 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from sms_rmq.providers.circuit import Circuit, CircuitPolicy, CircuitState, Passage
-from sms_rmq.providers.port import Trouble
+from mesh.provider.circuit import Circuit, CircuitPolicy, CircuitState, Passage, Trouble
 
 POLICY = CircuitPolicy(failures_max=3, open_seconds=10, stop_seconds=60)
 

@@ -1,7 +1,7 @@
 """A circuit per provider account: stops calling an account that refuses us or cannot be reached.
 
 Small and its own: the libraries for it (purgatory, aiobreaker) open on exceptions after a count, whereas here an
-outcome opens it, a stop code at once, and sms_rmq asks before it pays whether a call would be let through.
+outcome opens it, a stop code at once, and a caller can ask before it pays whether a call would be let through.
 """
 
 from __future__ import annotations
@@ -9,15 +9,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
+
+from prometheus_client import Gauge
 
 from mesh import telemetry
-from sms_rmq.providers import metrics
-from sms_rmq.providers.port import Trouble
 
 PROBE_WAIT_SECONDS = 1.0
 
+_OPEN = Gauge("brandmesh_provider_circuit_open", "1 while an account is not called", ["account"])
+
 _log = telemetry.logger()
+
+
+class Trouble(Enum):
+    """What an outcome says about the account that gave it, whatever it says about the message."""
+
+    NONE = "none"
+    TRANSPORT = "transport"
+    """The call did not come through, or its answer did not."""
+    ACCOUNT = "account"
+    """The provider refuses the account itself; every call will end so until somebody acts."""
 
 
 class CircuitState(StrEnum):
@@ -58,7 +70,7 @@ class Circuit:
         self._reason = ""
         # Calls that began before the last change say nothing about the time after it.
         self._generation = 0
-        metrics.CIRCUIT_OPEN.labels(account).set(0)
+        _OPEN.labels(account).set(0)
 
     @property
     def state(self) -> CircuitState:
@@ -113,7 +125,7 @@ class Circuit:
         self._reason = reason
         self._failures = 0
         self._generation += 1
-        metrics.CIRCUIT_OPEN.labels(self._account).set(1)
+        _OPEN.labels(self._account).set(1)
         if is_news:
             _log.warning("provider_circuit_opened", account=self._account, reason=reason, seconds=seconds)
 
@@ -123,5 +135,5 @@ class Circuit:
             return
         self._opened_until = None
         self._generation += 1
-        metrics.CIRCUIT_OPEN.labels(self._account).set(0)
+        _OPEN.labels(self._account).set(0)
         _log.warning("provider_circuit_closed", account=self._account)

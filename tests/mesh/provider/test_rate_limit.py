@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_rmq.providers.rate_limit import Priority, Throttle, ThrottledError, TokenBucket
+from mesh.provider.rate_limit import Priority, Throttle, ThrottledError, TokenBucket
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Sends IM calls at their time: checks, text, Tencent, outcome."""

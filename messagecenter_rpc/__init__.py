@@ -1,0 +1,1 @@
+"""IM calls: configuration, devices, records, and what became of them."""

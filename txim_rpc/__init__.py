@@ -1,0 +1,1 @@
+"""Tencent Cloud IM behind one door."""
