@@ -23,7 +23,7 @@ from gateway.refusals import brand_not_allowed, method_not_allowed, path_malform
 from gateway.transcoding.binding import RequestBinder
 from gateway.transcoding.json_decoding import Fields
 from gateway.transcoding.json_encoding import response_encoder
-from gateway.transcoding.routes import BRAND_FIELD, Route, RouteTable
+from gateway.transcoding.routes import Route, RouteTable
 
 LARGE_BODY_BYTES = 1 << 20
 """A body from here on gets the longer time-out."""
@@ -133,7 +133,7 @@ def _authorize(key: ApiKey, route: Route, path_fields: Fields) -> int | None:
     """Check what the key may do; answer the brand that the request is about. Raises a ProblemError."""
     if route.scope not in key.scopes:
         raise scope_missing(route.scope)
-    brand_id = path_fields.get(BRAND_FIELD)
+    brand_id = path_fields.get(route.brand_field or "")
     if not isinstance(brand_id, int):
         return None
     if not key.may_use_brand(brand_id):

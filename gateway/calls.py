@@ -12,7 +12,6 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from gateway.transcoding.routes import BRAND_FIELD
 from mesh.batch import unpack
 from mesh.channel import Peer
 from mesh.coalesce import Coalescer
@@ -58,6 +57,7 @@ class CoalescedCall:
         method: MethodDescriptor,
         batch: MethodDescriptor,
         *,
+        brand_field: str,
         timeout_seconds: float,
         batch_max: int,
         pending_max: int,
@@ -72,7 +72,7 @@ class CoalescedCall:
             name=f"the queue for {method.name}",
             batch_max=batch_max,
             pending_max=pending_max,
-            key=attrgetter(BRAND_FIELD),
+            key=attrgetter(brand_field),
             in_flight_max=in_flight_max,
         )
 

@@ -27,6 +27,7 @@ class Settings(ProcessSettings):
     peer_sms: str = Field(description="Address of sms_rpc")
     peer_costcenter: str = Field(description="Address of costcenter_rpc")
     peer_order: str = Field(description="Address of order_rpc")
+    peer_messagecenter: str = Field(description="Address of messagecenter_rpc")
     message_bytes_max: int = Field(32 << 20, ge=1 << 16, description="Largest gRPC message sent or taken")
     request_timeout_seconds: float = Field(10.0, gt=0, le=600, description="Time for a call to a service")
     large_request_timeout_seconds: float = Field(60.0, gt=0, le=600, description="The same for a body of 1 MiB or more")

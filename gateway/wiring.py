@@ -102,6 +102,7 @@ def _connect_peers(settings: Settings, stack: AsyncExitStack) -> Mapping[str, Pe
         "brandmesh.sms.v1": ("sms", settings.peer_sms),
         "brandmesh.costcenter.v1": ("costcenter", settings.peer_costcenter),
         "brandmesh.order.v1": ("order", settings.peer_order),
+        "brandmesh.messagecenter.v1": ("messagecenter", settings.peer_messagecenter),
     }
     peers = {
         package: Peer(
@@ -119,12 +120,13 @@ def _connect_peers(settings: Settings, stack: AsyncExitStack) -> Mapping[str, Pe
 
 def _call(route: Route, peers: Mapping[str, Peer], settings: Settings, stack: AsyncExitStack) -> Call:
     peer = peers[route.method.containing_service.file.package]
-    if route.batch is None:
+    if route.batch is None or route.brand_field is None:
         return UnaryCall(peer, route.method)
     call = CoalescedCall(
         peer,
         route.method,
         route.batch,
+        brand_field=route.brand_field,
         timeout_seconds=settings.request_timeout_seconds,
         batch_max=settings.coalesce_batch_max,
         pending_max=settings.coalesce_pending_max,

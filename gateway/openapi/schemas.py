@@ -34,8 +34,8 @@ class SchemaBook:
         return self._object(message, is_request=True, left_out=left_out)
 
     def message_reference(self, message: Descriptor, *, is_request: bool) -> Schema:
-        """Name a message's schema, and describe it once."""
-        name = message.name
+        """Name a message's schema, and describe it once. What a request holds has a name and rules of its own."""
+        name = f"{message.name}Input" if is_request else message.name
         if self._owners.setdefault(name, (message.full_name, is_request)) != (message.full_name, is_request):
             raise ContractError(message.full_name, f"the name {name} stands for two schemas in the OpenAPI document")
         if name not in self.schemas:

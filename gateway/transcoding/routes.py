@@ -18,8 +18,9 @@ from gateway.transcoding.faults import ContractError
 from gateway.transcoding.scalars import is_integer, text_decoder
 from gateway.transcoding.templates import Match, PathTemplate, PathTree, TemplateError, parse_template
 
-BRAND_FIELD = "brand_id"
-"""The field, and the path's variable, that an API key's brands are checked against."""
+BRAND_JSON_NAME = "brandId"
+"""JSON name of the field, and the path's variable, that an API key's brands are checked against: `brand_id`, or the
+`brandId` of contracts that were here before the naming rule."""
 
 _BODY_METHODS = frozenset({"post", "put", "patch"})
 
@@ -39,6 +40,11 @@ class Route:
     def rpc(self) -> str:
         """The rpc's full name, for messages to people."""
         return str(self.method.full_name)
+
+    @property
+    def brand_field(self) -> str | None:
+        """The request's field that names the brand."""
+        return _brand_field(self.method.input_type)
 
     @property
     def query_fields(self) -> tuple[str, ...]:
@@ -133,22 +139,26 @@ def _check_fields(route: Route) -> None:
 
 def _check_brand(route: Route) -> None:
     """A key is checked against the path's brand alone, so no other brand may get in by another way."""
-    request = route.method.input_type
-    bound = BRAND_FIELD in route.template.fields
-    if not bound and (BRAND_FIELD in request.fields_by_name or "brands" in route.template.segments):
-        raise ContractError(route.rpc, f"is about a brand and its path has no {{{BRAND_FIELD}}}")
-    if bound and not is_integer(request.fields_by_name[BRAND_FIELD]):
-        raise ContractError(route.rpc, f"{BRAND_FIELD} is not a whole number")
+    request, brand_field = route.method.input_type, route.brand_field
+    if brand_field in route.template.fields:
+        if not is_integer(request.fields_by_name[brand_field]):
+            raise ContractError(route.rpc, f"{brand_field} is not a whole number")
+    elif brand_field is not None or "brands" in route.template.segments:
+        raise ContractError(route.rpc, f"is about a brand and its path has no {{{brand_field or 'brand_id'}}}")
     for field in request.fields:
         if field.message_type is not None and _holds_brand(field.message_type, set()):
-            raise ContractError(route.rpc, f"{field.name} holds a {BRAND_FIELD} that no key is checked against")
+            raise ContractError(route.rpc, f"{field.name} holds a brand_id that no key is checked against")
+
+
+def _brand_field(message: Descriptor) -> str | None:
+    return next((field.name for field in message.fields if field.json_name == BRAND_JSON_NAME), None)
 
 
 def _holds_brand(message: Descriptor, seen: set[str]) -> bool:
     if message.full_name in seen:
         return False
     seen.add(message.full_name)
-    return BRAND_FIELD in message.fields_by_name or any(
+    return _brand_field(message) is not None or any(
         field.message_type is not None and _holds_brand(field.message_type, seen) for field in message.fields
     )
 

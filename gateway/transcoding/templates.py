@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 Target = TypeVar("Target")
 
 _LITERAL = re.compile(r"[A-Za-z0-9._~-]+")
-_VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_VARIABLE = re.compile(r"\{([A-Za-z][A-Za-z0-9_]*)\}")
 _VERB = re.compile(r"(.*?)(?::([A-Za-z][A-Za-z0-9]*))?")
 
 

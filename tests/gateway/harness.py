@@ -12,6 +12,7 @@ import aiohttp
 from google.protobuf.descriptor import FileDescriptor
 
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
+from brandmesh.messagecenter.v1 import messagecenter_pb2, messagecenter_pb2_grpc
 from brandmesh.order.v1 import order_pb2, order_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
 from gateway import wiring
@@ -23,7 +24,7 @@ from gateway.settings import Settings
 from mesh.database import Database
 from mesh.server import Server
 from mesh.settings import RpcSettings
-from tests.gateway.servicer import CostCenter, Orders, Sms
+from tests.gateway.servicer import CostCenter, MessageCenter, Orders, Sms
 
 BRAND = 1001
 """The brand of the usual key."""
@@ -41,6 +42,7 @@ class Served:
     settings: Settings
     sms: Sms
     orders: Orders
+    message_center: MessageCenter
     key: str = field(default="", repr=False)
 
     def headers(self, key: str = "") -> dict[str, str]:
@@ -84,18 +86,18 @@ CompileProto = Callable[[str], FileDescriptor]
 async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> AsyncIterator[Served]:
     """Start the peers and the gateway; `changes` are settings."""
     async with AsyncExitStack() as stack:
-        sms, costcenter, orders = Sms(), CostCenter(), Orders()  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+        sms, costcenter, orders, center = Sms(), CostCenter(), Orders(), MessageCenter()  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
         peers = {
-            "sms": await start_peer(stack, sms_pb2_grpc.add_SmsServiceServicer_to_server, sms, sms_pb2, "SmsService"),
-            "costcenter": await start_peer(
+            "sms": await start_peer(stack, sms, sms_pb2, sms_pb2_grpc, "SmsService"),
+            "costcenter": await start_peer(stack, costcenter, costcenter_pb2, costcenter_pb2_grpc, "CostCenterService"),
+            "order": await start_peer(stack, orders, order_pb2, order_pb2_grpc, "OrderService"),
+            "messagecenter": await start_peer(
                 stack,
-                costcenter_pb2_grpc.add_CostCenterServiceServicer_to_server,
-                costcenter,
-                costcenter_pb2,
-                "CostCenterService",
-            ),
-            "order": await start_peer(
-                stack, order_pb2_grpc.add_OrderServiceServicer_to_server, orders, order_pb2, "OrderService"
+                center,
+                messagecenter_pb2,
+                messagecenter_pb2_grpc,
+                "MessageCenterService",
+                "MessageCenterAdminService",
             ),
         }
         settings = Settings(
@@ -119,7 +121,7 @@ async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> Asy
         http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
         database = Database(settings.database_url, pool_size=1)
         stack.push_async_callback(database.close)
-        served = Served(f"http://127.0.0.1:{port}", port, http, database, gateway, settings, sms, orders)
+        served = Served(f"http://127.0.0.1:{port}", port, http, database, gateway, settings, sms, orders, center)
         _, served.key = await served.make_key()
         try:
             yield served
@@ -129,10 +131,12 @@ async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> Asy
             await serving
 
 
-async def start_peer(stack: AsyncExitStack, add: Any, servicer: Any, module: Any, service: str) -> str:
+async def start_peer(stack: AsyncExitStack, servicer: Any, messages: Any, stubs: Any, *services: str) -> str:
     settings = RpcSettings(database_url="unused", listen="127.0.0.1:0", drain_seconds=0.1)
     server = Server(settings)
-    server.add(add, servicer, module.DESCRIPTOR.services_by_name[service])
+    for service in services:
+        add = getattr(stubs, f"add_{service}Servicer_to_server")
+        server.add(add, servicer, messages.DESCRIPTOR.services_by_name[service])
     await server.start()
     stack.push_async_callback(server.drain)
     return server.address

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
+from brandmesh.messagecenter.v1 import im_call_pb2, messagecenter_pb2, messagecenter_pb2_grpc
 from brandmesh.order.v1 import order_pb2, order_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
 from mesh.batch import BatchMethod
@@ -96,3 +97,36 @@ class Orders(order_pb2_grpc.OrderServiceServicer):
         if self.refusal is not None:
             raise self.refusal
         return order_pb2.PaymentNotifyResponse()
+
+
+class MessageCenter(
+    messagecenter_pb2_grpc.MessageCenterServiceServicer, messagecenter_pb2_grpc.MessageCenterAdminServiceServicer
+):
+    def __init__(self) -> None:
+        self.calls: list[im_call_pb2.SendImCallRequest] = []
+        self.removed: list[messagecenter_pb2.DeleteBroadcastConfigRequest] = []
+        self._send = BatchMethod(self._send_all, im_call_pb2.SendImCallResult)
+
+    async def BatchSendImCall(
+        self, request: im_call_pb2.BatchSendImCallRequest, context: Any
+    ) -> im_call_pb2.BatchSendImCallResponse:
+        return im_call_pb2.BatchSendImCallResponse(results=await self._send.many(request.requests))
+
+    async def _send_all(self, requests: Any) -> list[im_call_pb2.SendImCallResponse | BaseException]:
+        self.calls += requests
+        skipped = im_call_pb2.SkippedChannel(
+            channel=im_call_pb2.ENUM_IM_CALL_CHANNEL_CALL_SCREEN, reason=im_call_pb2.IM_CALL_SKIP_REASON_SWITCHED_OFF
+        )
+        answer = im_call_pb2.SendImCallResponse(call_id="7", record_count=3, skipped_channels=[skipped])
+        return [answer for _ in requests]
+
+    async def PutBroadcastConfig(
+        self, request: messagecenter_pb2.PutBroadcastConfigRequest, context: Any
+    ) -> messagecenter_pb2.PutBroadcastConfigResponse:
+        return messagecenter_pb2.PutBroadcastConfigResponse(config=request.config)
+
+    async def DeleteBroadcastConfig(
+        self, request: messagecenter_pb2.DeleteBroadcastConfigRequest, context: Any
+    ) -> messagecenter_pb2.DeleteBroadcastConfigResponse:
+        self.removed.append(request)
+        return messagecenter_pb2.DeleteBroadcastConfigResponse()

@@ -20,7 +20,7 @@ async def test_ready_when_all_is_there(served: Served) -> None:
     assert status == 200
     assert answer == {
         "status": "ready",
-        "checks": {"sms": "ready", "costcenter": "ready", "order": "ready", "database": "ready", "redis": "ready"},
+        "checks": dict.fromkeys(["sms", "costcenter", "order", "messagecenter", "database", "redis"], "ready"),
     }
 
 
@@ -70,6 +70,7 @@ async def start(served: Served, **changes: str) -> Process:
         "BRANDMESH_PEER_SMS": settings.peer_sms,
         "BRANDMESH_PEER_COSTCENTER": settings.peer_costcenter,
         "BRANDMESH_PEER_ORDER": settings.peer_order,
+        "BRANDMESH_PEER_MESSAGECENTER": settings.peer_messagecenter,
         "BRANDMESH_DRAIN_NOTICE_SECONDS": "0.5",
         **changes,
     }

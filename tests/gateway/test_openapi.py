@@ -111,7 +111,7 @@ def test_what_a_schema_requires_is_what_the_rules_refuse(document: dict[str, Any
         content = body["content"]["application/json"]
         for left_out in content["schema"]["properties"]:
             rest = {name: value for name, value in content["example"].items() if name != left_out}
-            assert _breaks_rules(route, rest) == (left_out in content["schema"]["required"]), left_out
+            assert _breaks_rules(route, rest) == (left_out in content["schema"].get("required", [])), left_out
 
 
 def _operation_id(route: Route) -> str:

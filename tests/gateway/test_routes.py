@@ -22,6 +22,8 @@ message Plain { int64 brand_id = 1; string name = 2; }
 message Holder { int64 brand_id = 1; repeated Plain plain = 2; }
 message Whole { int64 brand_id = 1; Whole inner = 2; }
 message Answer { string text = 1; }
+message Elder { int64 brandId = 1; string name = 2; }
+message Grouped { int64 brand_id = 1; Elder elder = 2; }
 message Floating { double ratio = 1; }
 message Loose { google.protobuf.Any any = 1; }
 """
@@ -57,6 +59,8 @@ POST = 'post: "/v1/brands/{brand_id}/asks" body: "*"'
         (service('custom { kind: "HEAD" path: "/v1/a" }'), "one of get, put, post, patch, delete"),
         (service('get: "/v1/{name}"'), "its path has no {brand_id}"),
         (service('get: "/v1/brands/{text}"', "Answer"), "its path has no {brand_id}"),
+        (service('post: "/v1/{name}" body: "*"', "Elder"), "its path has no {brandId}"),
+        (service(POST, "Grouped"), "elder holds a brand_id that no key is checked against"),
         (service(POST, "Holder"), "plain holds a brand_id that no key is checked against"),
         (service(POST, "Whole"), "inner holds a brand_id"),
         (service(GET, "stream Plain"), "streams have no REST form"),
@@ -130,4 +134,8 @@ def test_routes_of_the_contracts() -> None:
     assert send.batch.name == "BatchSendSms"
     listing = routes["GET", "/v1/brands/{brand_id}/sms"]
     assert listing.query_fields == ("task_id", "phone", "status", "page_size", "page_token")
-    assert known_scopes() == {"sms:send", "sms:read", "account:read", "orders:read", "orders:write"}
+    assert known_scopes() == {"sms:send", "sms:read", "account:read", "orders:read", "orders:write"} | {
+        "im:send",
+        "im:read",
+        "im:admin",
+    }
