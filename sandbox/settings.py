@@ -1,5 +1,7 @@
 """Settings of the sandbox: environment variables `BRANDMESH_SANDBOX_*` and kebab-case flags of the same names."""
 
+from typing import Literal
+
 from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -70,3 +72,26 @@ class Settings(BaseSettings):
     payment_notify_backoff_seconds_max: float = Field(60.0, gt=0, description="Longest wait between attempts.")
     payment_clock_skew_seconds_max: int = Field(300, gt=0, description="Older or newer requests are refused.")
     payments_kept_max: int = Field(20_000, gt=0, description="Payments kept; the oldest are forgotten.")
+
+    txim_sdkappid: int = Field(1_400_000_001, gt=0, description="SDKAppID of the only application of Tencent IM.")
+    txim_administrator: str = Field("administrator", min_length=1, description="`identifier` that may call its API.")
+    txim_secret_key: SecretStr = Field(SecretStr("sandbox-txim-key"), description="Key that UserSigs are made with.")
+    txim_calls_per_second_max: int = Field(
+        200, ge=2, description="Calls of a command in any second; more get 60007. multiaccount_import has half of it."
+    )
+    txim_recipients_per_minute_max: int = Field(
+        12_000, gt=0, description="Recipients of batchsendmsg in any minute; more get 60011."
+    )
+    txim_imported_state: Literal["Online", "PushOnline", "Offline"] = Field(
+        "Online", description="Online state of an account that was just imported."
+    )
+    txim_online_state_field: Literal["State", "Status"] = Field(
+        "State", description="How query_online_status names a state: `State`, or the older `Status`."
+    )
+    txim_accounts_max: int = Field(100_000, gt=0, description="Accounts; more get 70398.")
+    txim_messages_kept_max: int = Field(200_000, gt=0, description="Delivered messages kept for pages and admin.")
+    txim_repeats_remembered_max: int = Field(
+        1_000_000, ge=2, description="Messages remembered, so that a repeat is not delivered again."
+    )
+    txim_pages_max: int = Field(50, gt=0, description="Screen pages that are served live at once.")
+    txim_page_changes_max: int = Field(5_000, gt=0, description="Changes waiting for a page; a slower one is dropped.")
