@@ -1,0 +1,52 @@
+"""What operators can set: above all, which brands a process takes, and how much it hands over at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from mesh.settings import CommaSeparated, RmqSettings
+
+BrandId = Annotated[int, Field(gt=0)]
+
+
+class Settings(RmqSettings):
+    """Settings of messagecenter_rmq."""
+
+    brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
+        frozenset(), description="Only the queues of these brands, comma-separated; empty: all brands"
+    )
+    except_brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
+        frozenset(), description="Not the queues of these brands: they have processes of their own"
+    )
+    concurrency: int = Field(4, ge=1, le=64, description="Batches of one queue that are worked at once")
+    handlers_max: int = Field(32, ge=1, le=1000, description="Batches of all queues that are worked at once")
+
+    peer_messagecenter: str = Field("127.0.0.1:7104", description="Address of messagecenter_rpc")
+    peer_txim: str = Field("127.0.0.1:7105", description="Address of txim_rpc")
+    batch_recipients_max: int = Field(
+        500, ge=1, le=500, description="Accounts that get a message in one call; 1 sends each message by itself"
+    )
+    sends_in_flight_max: int = Field(
+        200, ge=1, le=10_000, description="Records that txim_rpc is sending at once; a call of more goes alone"
+    )
+    send_timeout_seconds: int = Field(20, ge=1, le=300, description="How long txim_rpc may take for a call")
+    lease_seconds: int = Field(
+        60,
+        ge=5,
+        le=3600,
+        description="How long a claim holds; more than send_timeout_seconds, and when lost it is late",
+    )
+
+    @field_validator("brands", "except_brands", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("lease_seconds")
+    @classmethod
+    def _outlasts_a_send(cls, value: int, info: ValidationInfo) -> int:
+        if value <= info.data.get("send_timeout_seconds", 0):
+            raise ValueError("must be more than send_timeout_seconds: no send is begun that may outlast the lease")
+        return value
