@@ -1,6 +1,7 @@
 """Telling the screen pages what changed, each within a bound of its own."""
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,11 +55,18 @@ class Feed:
         self._subscriptions_max = subscriptions_max
         self._changes_max = changes_max
         self._subscriptions: set[Subscription] = set()
+        self._run = secrets.token_hex(4)
+        self._changes = 0
         self.overruns = 0
 
     def __len__(self) -> int:
         """Return how many pages are open."""
         return len(self._subscriptions)
+
+    @property
+    def version(self) -> str:
+        """Name the present state: another one after each change, and after each start."""
+        return f"{self._run}-{self._changes}"
 
     @property
     def is_full(self) -> bool:
@@ -78,5 +86,6 @@ class Feed:
 
     def publish(self, change: Change) -> None:
         """Tell every page."""
+        self._changes += 1
         for subscription in self._subscriptions:
             subscription.push(change)

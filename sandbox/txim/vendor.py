@@ -7,10 +7,12 @@ from sandbox.txim.accounts import AccountBook, OnlineState
 from sandbox.txim.admin import TxImAdmin
 from sandbox.txim.api import TxImApi
 from sandbox.txim.call_faults import CallFaults
+from sandbox.txim.events import ScreenEvents
 from sandbox.txim.faults import FAULT_KINDS
 from sandbox.txim.feed import Feed
 from sandbox.txim.journal import Journal
 from sandbox.txim.limits import Limits
+from sandbox.txim.page import ScreensPage
 from sandbox.txim.platform import Platform
 from sandbox.txim.repeats import RepeatMemory
 from sandbox.txim.usersig import Gatekeeper
@@ -27,6 +29,7 @@ class TxIm:
         """Build the platform on what every vendor shares."""
         settings = world.settings
         self._platform = _build_platform(world)
+        self._stopping = world.stopping
         gatekeeper = Gatekeeper(
             settings.txim_sdkappid, settings.txim_administrator, settings.txim_secret_key.get_secret_value()
         )
@@ -34,8 +37,9 @@ class TxIm:
         self._api = TxImApi(self._platform, gatekeeper, faults)
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the vendor's own routes, and the admin's."""
-        return [*self._api.routes(), *TxImAdmin(self._platform).routes()]
+        """Return the vendor's own routes, the admin's, and the screens'."""
+        page, events = ScreensPage(self._platform), ScreenEvents(self._platform, self._stopping)
+        return [*self._api.routes(), *TxImAdmin(self._platform).routes(), *page.routes(), *events.routes()]
 
     def stats(self) -> JsonObject:
         """Return everything that is counted."""
