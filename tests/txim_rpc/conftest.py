@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from tests.txim_rpc.harness import Txim, make_settings, running_txim
+from tests.txim_rpc.tencent_server import TencentServer, running_tencent
+
+StartTxim = Callable[..., Awaitable[Txim]]
+
+
+@pytest_asyncio.fixture
+async def tencent() -> AsyncIterator[TencentServer]:
+    async with running_tencent() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def start(tmp_path: Path, tencent: TencentServer) -> AsyncIterator[StartTxim]:
+    """Start the service with other settings than the usual ones."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(**changes: Any) -> Txim:
+            return await stack.enter_async_context(running_txim(make_settings(tmp_path, tencent.url, **changes)))
+
+        yield begin
+
+
+@pytest_asyncio.fixture
+async def txim(start: StartTxim) -> Txim:
+    return await start()
