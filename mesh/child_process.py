@@ -11,8 +11,8 @@ from collections.abc import Callable
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent() -> Callable[[], None] | None:
-    """Make the `preexec_fn` of a child that gets SIGTERM when its parent dies, even by SIGKILL.
+def end_with_parent(stop_signal: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
+    """Make the `preexec_fn` of a child that gets `stop_signal` when its parent dies, even by SIGKILL.
 
     Linux alone can do that; elsewhere None, and a killed parent leaves its children behind.
     """
@@ -22,7 +22,7 @@ def end_with_parent() -> Callable[[], None] | None:
     parent_pid = os.getpid()
 
     def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.prctl(_PR_SET_PDEATHSIG, stop_signal)
         # The parent may have died between the fork and the line above.
         if os.getppid() != parent_pid:
             os._exit(1)

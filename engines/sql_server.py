@@ -1,0 +1,76 @@
+"""What servers of databases have in common: a user with a password, and databases made on demand."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from engines.account import write_private
+from engines.process import LOOPBACK
+
+USER = "brandmesh"
+"""Who may make databases on the server."""
+
+_DRIVERS = {"mysql": "mysql+asyncmy", "postgresql": "postgresql+asyncpg"}
+
+
+def server_url(dialect: str, port: int, password: str, database: str) -> str:
+    """Say where a server's database is, with the user who may make others."""
+    url = URL.create(dialect, USER, password, LOOPBACK, port, database)
+    return url.render_as_string(hide_password=False)
+
+
+def answers(url: str) -> Callable[[], Awaitable[bool]]:
+    """Make the check whether the database at `url` takes statements."""
+
+    async def check() -> bool:
+        try:
+            await _execute(url, "SELECT 1")
+        except (SQLAlchemyError, OSError):
+            return False
+        return True
+
+    return check
+
+
+async def create_database(url: str, name: str) -> str:
+    """Make an empty database beside the one at `url`, in the place of one of that name; answer its URL."""
+    parsed = make_url(url)
+    is_postgresql = parsed.get_backend_name() == "postgresql"
+    await _execute(url, *_creation(name, is_postgresql=is_postgresql))
+    return parsed.set(database=name).render_as_string(hide_password=False)
+
+
+def _creation(name: str, *, is_postgresql: bool) -> tuple[str, ...]:
+    if is_postgresql:
+        return f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"'
+    # Without the note that there was none to drop, which the driver makes a warning.
+    return "SET sql_notes=0", f"DROP DATABASE IF EXISTS `{name}`", f"CREATE DATABASE `{name}`"
+
+
+def password_in(directory: Path, user: str | None) -> str:
+    """Read the server's password, made at its first start, from `directory`/password."""
+    path = directory / "password"
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(24), user)
+    return path.read_text()
+
+
+async def _execute(url: str, *statements: str) -> None:
+    parsed = make_url(url)
+    driver = _DRIVERS[parsed.get_backend_name()]
+    # Databases are made outside of transactions, which PostgreSQL insists on.
+    engine = create_async_engine(parsed.set(drivername=driver), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            for statement in statements:
+                await connection.execute(sa.text(statement))
+    finally:
+        await engine.dispose()
