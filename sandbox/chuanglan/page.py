@@ -49,6 +49,7 @@ def _render(phone: str, messages: list[Message]) -> str:
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>Sandbox handsets</title><style>{_STYLE}</style></head><body><main><h1>Sandbox handsets</h1>"
+        '<p class="about"><a href="/txim">Screens of the IM devices</a></p>'
         '<form><label>Phone <input name="phone" inputmode="numeric" value="'
         f'{escape(phone)}"></label> <button>Show</button></form><ol>{items}</ol></main></body></html>'
     )

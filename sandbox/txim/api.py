@@ -1,5 +1,7 @@
 """The HTTP of Tencent Cloud IM: POST with JSON; the status is always 200 and the outcome stands in the body."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from sandbox.txim.codes import Code, RefusalError
 from sandbox.txim.imports import first_account
 from sandbox.txim.platform import Platform
 from sandbox.txim.usersig import Gatekeeper
+
+# Only where there is one need be looked whether its other half is there.
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,11 @@ class TxImApi:
 
 
 def _read_body(raw: bytes) -> JsonObject:
-    """Read the body, which is never empty; refused with 60003."""
+    """Read the body, which is never empty and never has half a character; refused with 60003."""
     try:
-        return parse_json_object(raw)
-    except BadRequestError as error:
+        body = parse_json_object(raw)
+        if _ESCAPED_SURROGATE.search(raw):
+            json.dumps(body, ensure_ascii=False).encode()
+    except (BadRequestError, UnicodeEncodeError) as error:
         raise RefusalError(Code.JSON, str(error)) from error
+    return body

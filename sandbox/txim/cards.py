@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 from html import escape
 
 from sandbox.txim.accounts import Account, OnlineState
-from sandbox.txim.facts import Facts, read_facts
+from sandbox.txim.facts import Facts, read_facts, shorten
 from sandbox.txim.groups import group_of, sort_key, title_of
 from sandbox.txim.journal import Journal, Message
 from sandbox.txim.messages import Content
@@ -16,6 +16,7 @@ _STATES = {
     OnlineState.OFFLINE: "offline",
 }
 _READ_BACK_MAX = 50
+_LINE_CHARACTERS_MAX = 161
 BROADCAST = "broadcast"
 
 
@@ -42,7 +43,7 @@ def _render_head(account: Account) -> str:
     return (
         f'<header><h3><a href="/txim?account={_quote(account.user_id)}">{escape(title_of(account))}</a></h3>'
         f'<p class="about"><span class="state {state}">{_STATES[account.state]}</span>'
-        f' <span class="id">{user_id}</span></p></header>'
+        f' <span class="id" title="{user_id}">{user_id}</span></p></header>'
     )
 
 
@@ -62,7 +63,8 @@ def _render_history(messages: list[Message]) -> str:
 
 def _render_line(message: Message) -> str:
     if message.content.text:
-        return f'<li>{_render_time(message)}<span class="line" dir="auto">{escape(message.content.text)}</span></li>'
+        text = shorten(message.content.text, _LINE_CHARACTERS_MAX)
+        return f'<li>{_render_time(message)}<span class="line" dir="auto">{escape(text)}</span></li>'
     facts = read_facts(message.content)
     about = " · ".join(filter(None, (facts.event, facts.details)))
     name = "Refreshed" if facts.msg_type in ("", "refresh") else facts.msg_type.capitalize()

@@ -49,7 +49,7 @@ class ScreenEvents:
         with feed.subscribed() as subscription:
             await response.prepare(request)
             await self._until_over(self._write(response, screens, subscription, version), subscription)
-        return close(request)
+        return close(request) if subscription.overrun.is_set() else response
 
     async def _until_over(self, writing: Coroutine[object, object, None], subscription: Subscription) -> None:
         """Write until the page is gone, was overrun, or the sandbox stops."""

@@ -32,7 +32,7 @@ def read_facts(content: Content) -> Facts:
     source = content.custom_data if is_custom else content.cloud_custom_data
     fields = _parse(source)
     if fields is None:
-        return Facts(details=_shorten(source) if is_custom else "")
+        return Facts(details=shorten(source) if is_custom else "")
     return Facts(
         event=_text(fields.get("event")).replace("_", " "),
         msg_type=_text(fields.get("msgType")).replace("_", " "),
@@ -53,15 +53,16 @@ def _text(value: object) -> str:
     """Show a value that can stand in a line."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return _shorten(str(value))
+    return shorten(str(value))
 
 
 def _describe_params(params: object) -> str:
     if not isinstance(params, Mapping):
         return ""
     pairs = [f"{_text(name)} {_text(value)}" for name, value in list(params.items())[:_PARAMS_MAX]]
-    return _shorten(", ".join(pairs), _FACT_CHARACTERS_MAX * 2)
+    return shorten(", ".join(pairs), _FACT_CHARACTERS_MAX * 2)
 
 
-def _shorten(text: str, characters_max: int = _FACT_CHARACTERS_MAX) -> str:
+def shorten(text: str, characters_max: int = _FACT_CHARACTERS_MAX) -> str:
+    """Cut a text that is too long, and show that it was cut."""
     return text if len(text) <= characters_max else f"{text[: characters_max - 1]}…"

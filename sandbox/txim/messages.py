@@ -125,7 +125,7 @@ def _read_element(element: object) -> tuple[str, str, int]:
     if not isinstance(element, dict):
         raise RefusalError(Code.MESSAGE_ELEMENT, "must be an object")
     kind, content = element.get("MsgType"), element.get("MsgContent")
-    if kind not in _TEXT_KEYS:
+    if not isinstance(kind, str) or kind not in _TEXT_KEYS:
         raise RefusalError(Code.MESSAGE_ELEMENT, "MsgType must be TIMTextElem or TIMCustomElem")
     text_key = _TEXT_KEYS[kind]
     if not isinstance(content, dict) or not isinstance(content.get(text_key), str):

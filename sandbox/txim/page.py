@@ -5,23 +5,19 @@ import hashlib
 import heapq
 from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from sandbox.txim.accounts import Account
+from sandbox.txim.assets import SCRIPT, STYLE
 from sandbox.txim.cards import render_card
 from sandbox.txim.groups import GROUPS, OTHER, Group, group_of, sort_key
 from sandbox.txim.platform import Platform
 
 CARDS_MAX = 300
 _HISTORY_MAX = 4
-_SINGLE_HISTORY_MAX = 12
-
-
-def _read_asset(name: str) -> str:
-    return files("sandbox.txim").joinpath("assets", name).read_text(encoding="utf-8")
+_SINGLE_HISTORY_MAX = 6
 
 
 def _source_hash(text: str) -> str:
@@ -29,11 +25,10 @@ def _source_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-_STYLE, _SCRIPT = _read_asset("screens.css"), _read_asset("screens.js")
 _HEADERS = {
     # The page runs its own script alone: not even a text that were not escaped could bring one.
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src {_source_hash(_STYLE)}; script-src {_source_hash(_SCRIPT)};"
+        f"default-src 'none'; style-src {_source_hash(STYLE)}; script-src {_source_hash(SCRIPT)};"
         " connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
@@ -100,7 +95,7 @@ def _render_page(screens: Screens, version: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Screens</title><style>{_STYLE}</style></head>"
+        f"<title>Screens</title><style>{STYLE}</style></head>"
         f'<body class="{"single" if screens.only else "all"}" data-events="{escape(events)}">'
         '<a class="skip" href="#screens">To the screens</a>'
         f'<header class="bar"><h1>Screens</h1><p id="totals">{screens.totals()}</p>'
@@ -108,8 +103,9 @@ def _render_page(screens: Screens, version: str) -> str:
         '<button id="speak" type="button" aria-pressed="false" hidden>Speak broadcasts</button>'
         f'{back}</nav></header><main id="screens" tabindex="-1">{sections}'
         '<p class="nothing"><strong>No device yet</strong>'
-        "A screen appears here when its account is imported. Times are Beijing time.</p></main>"
-        f'<p id="said" class="unseen" aria-live="polite"></p><script>{_SCRIPT}</script></body></html>'
+        "A screen appears here when its account is imported.</p></main>"
+        "<footer>Times are Beijing time.</footer>"
+        f'<p id="said" class="unseen" aria-live="polite"></p><script>{SCRIPT}</script></body></html>'
     )
 
 

@@ -1,19 +1,24 @@
 """A real sandbox on a free port, and a real customer's server that it pushes to."""
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import aiohttp
+import TLSSigAPIv2
 from aiohttp import web
 
 from sandbox.server import serve
 from sandbox.settings import ChuangLanAccount, Settings
 
 Json = dict[str, object]
+
+_msg_randoms = itertools.count(1)
 
 ACCOUNT = "N1000001"
 OTHER_ACCOUNT = "M1000001"
@@ -25,6 +30,9 @@ SIGNATURE = "【海蓝汤泉】"
 TEXT = SIGNATURE + "您的验证码是482913"
 ACKNOWLEDGED = '{"clcode":"000000"}'
 RESEND = '{"clcode":"111111"}'
+SDKAPPID = 1400000001
+ADMINISTRATOR = "administrator"
+TXIM_KEY = "sandbox-txim-key"
 DEADLINE_SECONDS = 10.0
 
 
@@ -173,6 +181,28 @@ class Sandbox:
             },
         )
 
+    async def txim(self, command: str, body: object, **query: str | int) -> Json:
+        """Call Tencent IM as its administrator; `query` replaces what the address has."""
+        async with self.http.post(f"{self.url}/v4/{command}", params=txim_query() | query, json=body) as response:
+            assert response.status == 200, await response.text()
+            return section(await response.json())
+
+    async def import_accounts(self, *accounts: str, nick: str = "") -> None:
+        body = {"AccountList": [{"UserID": each, "Nick": nick} for each in accounts]}
+        answer = await self.txim("im_open_login_svc/multiaccount_import", body)
+        assert (answer["ErrorCode"], answer["FailAccounts"]) == (0, [])
+
+    async def im(self, account: str = "k1", **changes: object) -> Json:
+        """Send a text to one account."""
+        return await self.txim("openim/sendmsg", text_message(To_Account=account) | changes)
+
+    async def im_batch(self, accounts: list[str], **changes: object) -> Json:
+        """Send a text to many accounts."""
+        return await self.txim("openim/batchsendmsg", text_message(To_Account=accounts) | changes)
+
+    async def delivered(self, **query: str | int) -> list[Json]:
+        return rows((await self.get("/admin/txim/messages", query))["messages"])
+
     async def stop(self) -> None:
         self.stopping.set()
         await self.served
@@ -180,6 +210,38 @@ class Sandbox:
 
 def credentials() -> dict[str, str]:
     return {"account": ACCOUNT, "password": PASSWORD}
+
+
+def user_sig(
+    identifier: str = ADMINISTRATOR, sdkappid: int = SDKAPPID, key: str = TXIM_KEY, expire_seconds: int = 86_400
+) -> str:
+    """Sign as Tencent's own library does."""
+    return str(TLSSigAPIv2.TLSSigAPIv2(sdkappid, key).gen_sig(identifier, expire_seconds))
+
+
+@cache
+def txim_query() -> dict[str, str | int]:
+    return {
+        "sdkappid": SDKAPPID,
+        "identifier": ADMINISTRATOR,
+        "usersig": user_sig(),
+        "random": 4_294_967_295,
+        "contenttype": "json",
+    }
+
+
+def text_message(text: str = "801房间下单了水饺2份,请注意", **fields: object) -> Json:
+    """A message of text with a MsgRandom of its own."""
+    return {
+        "MsgRandom": next(_msg_randoms),
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}],
+        **fields,
+    }
+
+
+def custom_message(data: str, **fields: object) -> Json:
+    body = [{"MsgType": "TIMCustomElem", "MsgContent": {"Data": data}}]
+    return text_message() | {"MsgBody": body} | fields
 
 
 def quick_settings(**changes: object) -> Settings:
