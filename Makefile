@@ -27,6 +27,10 @@ run: install ## Run the whole mesh on this machine, with a demonstration, until 
 test: install lint ## Run all checks and the whole suite on the embedded engines
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+.PHONY: bench
+bench: install ## Measure this commit on this machine; ROWS=im-lateness measures one row
+	$(BIN)/python -m bench $(ROWS)
+
 .PHONY: lint
 lint: install ## Check style, types, borders between folders, contracts and generated files
 	$(BIN)/ruff format --check .

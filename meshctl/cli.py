@@ -8,8 +8,9 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
+import aiohttp
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +22,8 @@ from mesh.bus.connect import connect_bus
 from mesh.bus.port import DEAD_REASON_HEADER, DEAD_SUFFIX, Bus, BusUnavailableError
 from mesh.channel import Peer
 from mesh.errors import DomainError
-from meshctl import demo
+from meshctl import demo, demo_im
+from meshctl.app import App, Json
 from meshctl.local import AlreadyRunningError, LocalMesh, LocalOptions, run_local
 from meshctl.supervisor import ProcessFailedError
 
@@ -42,7 +44,7 @@ def run(
     state: Annotated[Path, typer.Option(help="Directory of databases, logs and queues")] = Path("var"),
     fixed_ports: Annotated[bool, typer.Option(help="Use the usual ports where they are free")] = True,
 ) -> None:
-    """Run the whole mesh with the sandbox on this machine, send one SMS, and serve until Ctrl-C."""
+    """Run the whole mesh with the sandbox here, send one SMS, make one IM call, and serve until Ctrl-C."""
     try:
         asyncio.run(_run(LocalOptions(state.resolve(), fixed_ports)))
     except (AlreadyRunningError, ProcessFailedError) as error:
@@ -72,29 +74,47 @@ async def _serve(options: LocalOptions) -> None:
     console.print("starting brandmesh ...")
     async with run_local(options) as mesh:
         brands = await demo.prepare(mesh)
-        _show(mesh, brands, await demo.send_one(mesh, brands[0]))
+        async with aiohttp.ClientSession() as session:
+            app = App(session, mesh.gateway_url, brands[0].brand_id, brands[0].api_key)
+            _show_sms(await demo.send_one(app))
+            _show_call(await demo_im.call_kitchen(app))
+        _show_addresses(mesh, brands)
         await mesh.supervisor.wait()
 
 
-def _show(mesh: LocalMesh, brands: list[demo.DemoBrand], message: dict[str, Any]) -> None:
+def _show_sms(message: Json) -> None:
     timeline = Table(title=f"SMS {message['sms']['messageId']} to {message['sms']['phone']}", title_justify="left")
     timeline.add_column("status")
     timeline.add_column("time")
     for event in message["timeline"]:
         timeline.add_row(event["status"], event["time"])
     console.print(timeline)
-    addresses = Table(show_header=False, box=None)
+
+
+def _show_call(answer: Json) -> None:
+    records = Table(title=f"IM call {answer['call']['callId']}: {answer['call']['event']}", title_justify="left")
+    for heading in ("channel", "repeat", "status", "due", "text"):
+        records.add_column(heading)
+    for record in answer["records"]:
+        repeat = str(record["repeatNumber"])
+        due = datetime.fromisoformat(record["dueTime"]).astimezone().strftime("%H:%M:%S")
+        records.add_row(record["channel"], repeat, record["status"], due, escape(record["text"]))
+    console.print(records)
+
+
+def _show_addresses(mesh: LocalMesh, brands: list[demo.DemoBrand]) -> None:
     for name, value in {
         "gateway": mesh.gateway_url,
         "documentation": f"{mesh.gateway_url}/docs",
         "sandbox": mesh.sandbox_url,
+        "devices' screens": f"{mesh.sandbox_url}/txim",
         **{f"grpc {name}": address for name, address in mesh.grpc_addresses.items()},
         **{f"key of brand {brand.brand_id}": brand.api_key for brand in brands},
         "all of this": str(mesh.options.state_directory / "demo.json"),
         "logs": str(mesh.supervisor.log_directory),
     }.items():
-        addresses.add_row(name, value)
-    console.print(addresses, soft_wrap=True, highlight=False)
+        # Plain lines: a table would cut keys to the width of the terminal.
+        console.print(f"{name:<20} {value}", soft_wrap=True, highlight=False, markup=False)
     console.print("serving; Ctrl-C stops")
 
 

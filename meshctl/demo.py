@@ -1,4 +1,4 @@
-"""The demonstration that `run` begins with: two brands with credit and keys, and one SMS on its way."""
+"""The demonstration that `run` begins with: two brands with credit, keys and a shop, and one SMS on its way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -21,6 +20,8 @@ from brandmesh.sms.v1 import sms_pb2
 from brandmesh.sms.v1.sms_pb2_grpc import SmsServiceStub
 from mesh.channel import Peer
 from mesh.timestamps import to_timestamp
+from meshctl import demo_im
+from meshctl.app import App, Json
 from meshctl.local import LocalMesh
 
 BRAND_IDS = (1001, 1002)
@@ -48,12 +49,13 @@ class DemoBrand:
 async def prepare(mesh: LocalMesh) -> list[DemoBrand]:
     """Open the demo brands, give each credit and a key, fill the catalogue, and write demo.json. Repeatable."""
     path = mesh.options.state_directory / "demo.json"
-    cost_peer, sms_peer, order_peer = (Peer(name, address) for name, address in mesh.grpc_addresses.items())
+    peers = {name: Peer(name, address) for name, address in mesh.grpc_addresses.items()}
     for brand_id in BRAND_IDS:
-        await open_brand(cost_peer, sms_peer, brand_id, credit=CREDITS)
+        await open_brand(peers["costcenter"], peers["sms"], brand_id, credit=CREDITS)
+        await demo_im.furnish(peers["messagecenter"], brand_id)
     for package in _PACKAGES:
-        await order_peer.call(OrderServiceStub(order_peer.channel).PutPackage, package)
-    for peer in (cost_peer, sms_peer, order_peer):
+        await peers["order"].call(OrderServiceStub(peers["order"].channel).PutPackage, package)
+    for peer in peers.values():
         await peer.close()
     brands = await _keep_keys(mesh, path)
     _write_private(
@@ -102,10 +104,10 @@ def _known_keys(path: Path) -> dict[int, str]:
 
 async def _working_key(mesh: LocalMesh, brand_id: int, key: str) -> str:
     if key:
-        url = f"{mesh.gateway_url}/v1/brands/{brand_id}/smsAccount"
-        async with aiohttp.ClientSession(headers=_authorization(key)) as session, session.get(url) as response:
-            if response.status == HTTPStatus.OK:
-                return key
+        async with aiohttp.ClientSession() as session:
+            status, _ = await App(session, mesh.gateway_url, brand_id, key).call("GET", "/smsAccount")
+        if status == HTTPStatus.OK:
+            return key
     return await create_key(mesh.database_url("gateway"), str(brand_id))
 
 
@@ -123,9 +125,8 @@ async def create_key(database_url: str, brands: str) -> str:
     return output.decode().strip()
 
 
-async def send_one(mesh: LocalMesh, brand: DemoBrand) -> dict[str, Any]:
+async def send_one(app: App) -> Json:
     """Send one SMS through the gateway and wait until it is delivered; answer GetSms's JSON as it stands then."""
-    base = f"{mesh.gateway_url}/v1/brands/{brand.brand_id}/sms"
     body = {
         "requestId": f"demo-{time.time_ns()}",
         "type": "verification",
@@ -133,26 +134,17 @@ async def send_one(mesh: LocalMesh, brand: DemoBrand) -> dict[str, Any]:
         "content": "Your code is 246810",
         "signature": "brandmesh",
     }
-    async with aiohttp.ClientSession(headers=_authorization(brand.api_key)) as session:
-        async with session.post(base, json=body) as response:
-            answer = await response.json(content_type=None)
-            if response.status != HTTPStatus.OK:
-                raise RuntimeError(f"the demo SMS was refused: {answer}")
-        url = f"{base}/{answer['messages'][0]['messageId']}"
-        async with asyncio.timeout(_DELIVERY_SECONDS_MAX):
-            while True:
-                async with session.get(url) as response:
-                    message: dict[str, Any] = await response.json()
-                if message["sms"]["status"] in {"delivered", "failed", "unconfirmed"}:
-                    return message
-                await asyncio.sleep(0.05)
+    sent = await app.ok("POST", "/sms", body)
+    path = f"/sms/{sent['messages'][0]['messageId']}"
+    async with asyncio.timeout(_DELIVERY_SECONDS_MAX):
+        while True:
+            message = await app.ok("GET", path)
+            if message["sms"]["status"] in {"delivered", "failed", "unconfirmed"}:
+                return message
+            await asyncio.sleep(0.05)
 
 
-def _authorization(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-def _write_private(path: Path, content: dict[str, Any]) -> None:
+def _write_private(path: Path, content: Json) -> None:
     """Write for the owner alone: the file holds keys."""
     path.touch(mode=0o600)
     path.chmod(0o600)

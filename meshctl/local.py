@@ -20,9 +20,12 @@ from mesh.embedded_valkey import EmbeddedValkey
 from meshctl.supervisor import ProcessSpec, Supervisor
 
 _HOST = "127.0.0.1"
-_PORTS = {"valkey": 7100, "costcenter": 7101, "sms": 7102, "order": 7103, "gateway": 8080, "sandbox": 8090}
+_RPC_PORTS = {"costcenter": 7101, "sms": 7102, "order": 7103, "messagecenter": 7104, "txim": 7105}
+_PORTS = {"valkey": 7100, **_RPC_PORTS, "gateway": 8080, "sandbox": 8090}
 _PAYMENT_SECRET = "sandbox-payment-secret"  # noqa: S105  # the sandbox's own, as published in its settings
 _SANDBOX_PASSWORD = "sandbox-password"  # noqa: S105  # likewise
+_TXIM_SECRET_KEY = "sandbox-txim-key"  # noqa: S105  # likewise
+_TXIM_SDK_APP_ID = "1400000001"
 
 
 class AlreadyRunningError(Exception):
@@ -37,6 +40,9 @@ class LocalOptions:
     fixed_ports: bool = True
     environment: dict[str, dict[str, str]] = field(default_factory=dict)
     """Further settings by process name, for example {"sms_rmq": {"BRANDMESH_CONCURRENCY": "8"}}."""
+    database_url: str = ""
+    """Where services keep their rows, `{service}` standing for the name: postgresql://user@host/brandmesh_{service}.
+    The databases are there already. Empty: SQLite files in the state directory."""
 
 
 @dataclass(slots=True)
@@ -62,11 +68,13 @@ class LocalMesh:
     @property
     def grpc_addresses(self) -> dict[str, str]:
         """Where internal services call."""
-        return {name: f"{_HOST}:{self.ports[name]}" for name in ("costcenter", "sms", "order")}
+        return {name: f"{_HOST}:{self.ports[name]}" for name in _RPC_PORTS}
 
     def database_url(self, name: str) -> str:
         """Where a service keeps its rows."""
-        return f"sqlite:///{self.options.state_directory / f'{name}.db'}"
+        template = self.options.database_url or f"sqlite:///{self.options.state_directory}/{{service}}.db"
+        # Not `format`: a password may hold a brace.
+        return template.replace("{service}", name)
 
     def specs(self) -> list[ProcessSpec]:
         """Describe every process."""
@@ -77,9 +85,7 @@ class LocalMesh:
         process = _PROCESSES[name]
         environment = {
             "BRANDMESH_REDIS_URL": self.valkey.url,
-            "BRANDMESH_PEER_COSTCENTER": self.grpc_addresses["costcenter"],
-            "BRANDMESH_PEER_SMS": self.grpc_addresses["sms"],
-            "BRANDMESH_PEER_ORDER": self.grpc_addresses["order"],
+            **{f"BRANDMESH_PEER_{peer.upper()}": address for peer, address in self.grpc_addresses.items()},
             **process.environment(self),
             **self.options.environment.get(name, {}),
         }
@@ -107,7 +113,7 @@ async def run_local(options: LocalOptions) -> AsyncIterator[LocalMesh]:
         supervisor = Supervisor(state / "log")
         # Consumers finish what they hold while the services that they need are still there.
         stack.push_async_callback(supervisor.stop)
-        stack.push_async_callback(supervisor.stop, ("gateway", "sms_rmq", "costcenter_rmq", "order_rmq"))
+        stack.push_async_callback(supervisor.stop, ("gateway", *(name for name in _PROCESSES if name.endswith("_rmq"))))
         mesh = LocalMesh(options, ports, _webhook_secret(state), supervisor, valkey)
         await supervisor.start(mesh.specs())
         yield mesh
@@ -168,6 +174,14 @@ def _order_environment(mesh: LocalMesh) -> dict[str, str]:
     }
 
 
+def _txim_environment(mesh: LocalMesh) -> dict[str, str]:
+    return {
+        "BRANDMESH_TXIM_URL": mesh.sandbox_url,
+        "BRANDMESH_TXIM_SDK_APP_ID": _TXIM_SDK_APP_ID,
+        "BRANDMESH_TXIM_SECRET_KEY": _TXIM_SECRET_KEY,
+    }
+
+
 def _gateway_environment(mesh: LocalMesh) -> dict[str, str]:
     return {
         "BRANDMESH_LISTEN": f"{_HOST}:{mesh.ports['gateway']}",
@@ -210,11 +224,14 @@ _PROCESSES: dict[str, _Process] = {
     "costcenter": _rpc("costcenter", "costcenter_rpc"),
     "sms": _rpc("sms", "sms_rpc"),
     "order": _rpc("order", "order_rpc", _order_environment),
+    "messagecenter": _rpc("messagecenter", "messagecenter_rpc"),
+    "txim": _rpc("txim", "txim_rpc", _txim_environment),
     "gateway": _Process("gateway", _gateway_environment, lambda mesh: _answers(f"{mesh.gateway_url}/readyz")),
     "sandbox": _Process("sandbox", _sandbox_environment, lambda mesh: _answers(f"{mesh.sandbox_url}/healthz")),
     "sms_rmq": _consumer("sms_rmq", _sms_consumer_environment),
     "costcenter_rmq": _consumer("costcenter_rmq"),
     "order_rmq": _consumer("order_rmq"),
+    "messagecenter_rmq": _consumer("messagecenter_rmq", lambda _: {"BRANDMESH_SWEEP_SECONDS": "1"}),
 }
 
 

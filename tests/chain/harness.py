@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,38 +11,17 @@ from typing import Any, TypeVar
 import aiohttp
 
 from mesh import testing
-from meshctl import demo
+from meshctl import app, demo
+from meshctl.app import Json
 from meshctl.local import LocalMesh, LocalOptions, run_local
 
-Json = dict[str, Any]
 Reading = TypeVar("Reading")
 
 TERMINAL = frozenset({"delivered", "failed", "cancelled", "blocked", "unconfirmed"})
 
 
-@dataclass(slots=True)
-class App:
+class App(app.App):
     """A brand's app: what it sends and sees through the gateway."""
-
-    session: aiohttp.ClientSession
-    gateway_url: str
-    brand_id: int
-    api_key: str
-
-    async def call(self, method: str, path: str, body: Json | None = None, **parameters: str) -> tuple[int, Json]:
-        """Call a path of this brand; answer status and JSON."""
-        url = f"{self.gateway_url}/v1/brands/{self.brand_id}{path}"
-        headers = {"Authorization": f"Bearer {self.api_key}", "Content-Type": "application/json"}
-        # A stream, because aiohttp warns of large bodies in one piece.
-        data = None if body is None else io.BytesIO(json.dumps(body).encode())
-        async with self.session.request(method, url, data=data, params=parameters, headers=headers) as response:
-            return response.status, await response.json(content_type=None)
-
-    async def ok(self, method: str, path: str, body: Json | None = None, **parameters: str) -> Json:
-        """Call, and expect success."""
-        status, answer = await self.call(method, path, body, **parameters)
-        assert status == 200, answer
-        return answer
 
     async def send(self, request_id: str, *phones: str, **further: Any) -> Json:
         """Send a verification code, or what `further` says."""

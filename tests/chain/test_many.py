@@ -11,8 +11,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from meshctl.app import Json
 from tests.chain.conftest import FAST
-from tests.chain.harness import Chain, Json, eventually, phone, running_chain
+from tests.chain.harness import Chain, eventually, phone, running_chain
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.chain.harness import Chain, Json, eventually, phone
+from meshctl.app import Json
+from tests.chain.harness import Chain, eventually, phone
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

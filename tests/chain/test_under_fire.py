@@ -15,8 +15,9 @@ import pytest_asyncio
 from costcenter_rpc.audit import audit
 from mesh.database import Database
 from mesh.embedded_valkey import EmbeddedValkey
+from meshctl.app import Json
 from tests.chain.conftest import FAST
-from tests.chain.harness import App, Chain, Json, eventually, phone, running_chain
+from tests.chain.harness import App, Chain, eventually, phone, running_chain
 
 PROCESSES = ("sms_rmq", "costcenter_rmq", "order_rmq", "sms", "costcenter", "order", "gateway", "valkey")
 SETTLED = frozenset({"delivered", "failed", "unconfirmed"})

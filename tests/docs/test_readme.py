@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from pydantic_settings import CliApp
 
 from meshctl import demo
+from meshctl.app import App
 from meshctl.local import LocalOptions, run_local
 from sms_rmq.settings import Settings as SmsRmqSettings
 
@@ -126,7 +128,8 @@ async def test_the_examples_answer_as_shown(workspace: Path) -> None:
     assert len([one for one in found if one.answer]) >= 5
     async with run_local(LocalOptions(workspace / "var", fixed_ports=False)) as mesh, open_shell(workspace) as shell:
         brands = await demo.prepare(mesh)
-        message = await demo.send_one(mesh, brands[0])
+        async with aiohttp.ClientSession() as session:
+            message = await demo.send_one(App(session, mesh.gateway_url, brands[0].brand_id, brands[0].api_key))
         assert [step["status"] for step in message["timeline"]][-1] == "delivered"
         for example in found:
             await check(shell, example)
