@@ -91,9 +91,9 @@ class Chain:
         request = pb.DeleteImDeviceRequest(brand_id=BRAND, device_id=device_id)
         await self.messagecenter.call(self.admin.DeleteImDevice, request)
 
-    async def put_template(self, content: str = TEMPLATE) -> int:
+    async def put_template(self, content: str = TEMPLATE, brand_id: int = BRAND) -> int:
         request = pb.CreateImTemplateRequest(
-            brand_id=BRAND, request_id=f"template-{next(self.numbers)}", name="a text", content=content
+            brand_id=brand_id, request_id=f"template-{next(self.numbers)}", name="a text", content=content
         )
         return (await self.messagecenter.call(self.admin.CreateImTemplate, request)).template.template_id
 
@@ -116,11 +116,11 @@ class Chain:
         request = pb.ClockOffTechnicianRequest(brand_id=BRAND, technician_id=technician_id)
         await self.messagecenter.call(self.admin.ClockOffTechnician, request)
 
-    async def open_kitchen(self, **config: Any) -> str:
+    async def open_kitchen(self, brand_id: int = BRAND, **config: Any) -> str:
         """Have one kitchen that speaks orders; answer its account."""
-        template_id = await self.put_template()
-        await self.configure(KITCHEN, **({"template_id": template_id} | config))
-        return await self.put_device("kitchen", KITCHEN)
+        template_id = await self.put_template(brand_id=brand_id)
+        await self.configure(KITCHEN, brand_id=brand_id, **({"template_id": template_id} | config))
+        return await self.put_device("kitchen", KITCHEN, brand_id=brand_id)
 
     # Calls and their records.
 
@@ -183,16 +183,16 @@ class Chain:
     async def dead_letters(self) -> Sequence[Delivery]:
         return await self.bus.list_dead(QUEUE, 100)
 
-    async def open_process(self, name: str, **settings: Any) -> Process:
+    async def open_process(self, name: str, txim: Peer | None = None, **settings: Any) -> Process:
         """Start another process of messagecenter_rmq."""
-        return await _open_process(self.messagecenter, self.txim, self.clock, name, self.stack, **settings)
+        return await _open_process(self.messagecenter, txim or self.txim, self.clock, name, self.stack, **settings)
 
 
 @asynccontextmanager
-async def running_chain(directory: Path, **txim_settings: Any) -> AsyncIterator[Chain]:
+async def running_chain(directory: Path, clock: Clock | None = None, **txim_settings: Any) -> AsyncIterator[Chain]:
     """Start two processes of messagecenter_rmq, which work when they are told to."""
     async with AsyncExitStack() as stack:
-        clock, faults, tencent = Clock(), Faults(), Tencent()
+        clock, faults, tencent = clock or Clock(), Faults(), Tencent()
         bus = SwitchedBus(lambda: clock.now_ms)
         url = await stack.enter_async_context(serving(tencent))
         txim = await start_txim(directory, _txim_settings(url, **txim_settings), clock, faults, stack)

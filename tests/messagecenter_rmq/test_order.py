@@ -1,0 +1,166 @@
+"""How fast and in which order calls leave, with the real worker, and at the real pace of txim_rpc."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from brandmesh.messagecenter.v1 import im_call_pb2
+from mesh.testing import eventually
+from mesh.worker import Worker
+from tests.messagecenter_rmq.chain import BRAND, BROADCAST, KITCHEN, ORDERED, SHOP, Chain, Process, running_chain
+from tests.sms_rpc.control import Clock
+
+PER_SECOND = 60
+OTHER_BRAND = 1002
+SILENT = pytest.mark.usefixtures("logs")
+
+
+@asynccontextmanager
+async def working(chain: Chain, *processes: Process) -> AsyncIterator[None]:
+    """Let processes work their queues, as they do in production."""
+    workers = [Worker(chain.bus, [process.route]) for process in processes]
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for worker in workers:
+            group.create_task(worker.run(stop, 10))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def call_many(chain: Chain, count: int, brand_id: int = BRAND, ms_apart: int = 0) -> list[str]:
+    """Make calls whose text is their number, in one batch or a few milliseconds apart."""
+    requests = [
+        im_call_pb2.SendImCallRequest(
+            brandId=brand_id,
+            shopId=SHOP,
+            event=ORDERED,
+            Channels=[KITCHEN],
+            callParams={"number": str(number)},
+            MsgType=BROADCAST,
+            request_id=f"many-{brand_id}-{next(chain.numbers)}-{number}",
+        )
+        for number in range(count)
+    ]
+    made: list[str] = []
+    size = 1 if ms_apart else 500
+    for start in range(0, count, size):
+        batch = im_call_pb2.BatchSendImCallRequest(requests=requests[start : start + size])
+        answer = await chain.messagecenter.call(chain.calls.BatchSendImCall, batch)
+        made += [result.response.call_id for result in answer.results]
+        if ms_apart:
+            chain.clock.pass_ms(ms_apart)
+    return made
+
+
+async def warm_up(chain: Chain) -> None:
+    """Have the account imported, which delays the first message to it."""
+    await chain.call(callParams={"number": "-1"})
+    chain.clock.pass_seconds(10)
+    await chain.work()
+    assert chain.tencent.sends
+    chain.tencent.sends.clear()
+
+
+def texts(chain: Chain) -> list[int]:
+    return [int(sent.text) for sent in chain.tencent.sends]
+
+
+async def until_sent(chain: Chain, count: int) -> None:
+    await eventually(lambda: len(chain.tencent.sends) >= count, timeout_seconds=30)
+
+
+@SILENT
+async def test_what_is_due_first_leaves_first_and_at_the_rate(tmp_path: Path) -> None:
+    async with running_chain(tmp_path, send_per_second=PER_SECOND) as chain:
+        template_id = await chain.put_template("{number}")
+        await chain.open_kitchen(template_id=template_id, first_delay_seconds=10)
+        await warm_up(chain)
+        await call_many(chain, 180, ms_apart=5)
+        chain.clock.pass_seconds(10)
+        async with working(chain, chain.first):
+            await until_sent(chain, 180)
+        assert texts(chain) == list(range(180))
+        at = [sent.at_seconds for sent in chain.tencent.sends]
+        assert all(late - early >= 0.9 for early, late in zip(at, at[PER_SECOND:], strict=False)), "over the rate"
+        assert at[-1] - at[0] <= 3 * 180 / PER_SECOND, "far under the rate"
+        assert {sent.body["To_Account"] for sent in chain.tencent.sends} == set(chain.tencent.inboxes)
+
+
+@SILENT
+async def test_two_processes_share_the_rate_and_keep_about_the_order(tmp_path: Path) -> None:
+    async with running_chain(tmp_path, send_per_second=PER_SECOND) as chain:
+        template_id = await chain.put_template("{number}")
+        await chain.open_kitchen(template_id=template_id, first_delay_seconds=10)
+        await warm_up(chain)
+        await call_many(chain, 180, ms_apart=5)
+        chain.clock.pass_seconds(10)
+        async with working(chain, chain.first, chain.second):
+            await until_sent(chain, 180)
+        assert sorted(texts(chain)) == list(range(180))
+
+
+@SILENT
+async def test_a_brand_with_very_many_calls_does_not_hold_up_another(tmp_path: Path) -> None:
+    """A process holds at most a thousand records at a time, and takes the next in turn from each brand."""
+    async with running_chain(tmp_path, send_per_second=400) as chain:
+        template_id = await chain.put_template("{number}")
+        await chain.open_kitchen(template_id=template_id)
+        await chain.open_kitchen(OTHER_BRAND)
+        await call_many(chain, 2500)
+        async with working(chain, chain.first):
+            await until_sent(chain, 50)
+            call_id = await chain.call(brandId=OTHER_BRAND)
+            await eventually(lambda: _is_sent(chain, call_id), timeout_seconds=30)
+            assert len(chain.tencent.sends) < 2000
+            await until_sent(chain, 2501)
+
+
+async def _is_sent(chain: Chain, call_id: str) -> bool:
+    (record,) = await chain.records(call_id, OTHER_BRAND)
+    return bool(record.text)
+
+
+class RunningClock(Clock):
+    """Real time, in the place of the test's."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+
+    @property
+    def now_ms(self) -> int:  # type: ignore[override]  # nobody sets it
+        return time.time_ns() // 1_000_000
+
+
+@SILENT
+async def test_calls_are_not_late(tmp_path: Path) -> None:
+    """A hundred a second for three seconds, on time within a second."""
+    async with running_chain(tmp_path, clock=RunningClock()) as chain:
+        template_id = await chain.put_template("{number}")
+        await chain.open_kitchen(template_id=template_id, first_delay_seconds=1)
+        before = lateness()
+        async with working(chain, chain.first):
+            for _ in range(30):
+                await call_many(chain, 10)
+                await asyncio.sleep(0.1)
+            await until_sent(chain, 300)
+        after = lateness()
+    within = after["1.0"] - before["1.0"]
+    assert after["+Inf"] - before["+Inf"] == 300
+    assert within >= 297, "99 of 100 leave within a second"
+
+
+def lateness() -> dict[str, float]:
+    """Read how many broadcasts were within each time."""
+    buckets = ("1.0", "+Inf")
+    labels = [{"msg_type": "broadcast", "le": bucket} for bucket in buckets]
+    values = [REGISTRY.get_sample_value("im_lateness_seconds_bucket", one) or 0.0 for one in labels]
+    return dict(zip(buckets, values, strict=True))
