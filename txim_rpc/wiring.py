@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def build_tencent(settings: Settings, session: aiohttp.ClientSession) -> Tencent
     return Tencent(app, HttpCaller(session), user_sigs, build_lanes(settings), Circuit(_CIRCUIT, policy))
 
 
-def build_lanes(settings: Settings) -> Mapping[Command, Lane]:
+def build_lanes(settings: Settings, clock: Callable[[], float] = time.monotonic) -> Mapping[Command, Lane]:
     """Give each command its lane. batchsendmsg counts twice: its calls, and the recipients in them."""
     windows = {
         Command.SEND_MSG: [Window(settings.send_per_second, 1)],
@@ -102,7 +103,7 @@ def build_lanes(settings: Settings) -> Mapping[Command, Lane]:
     }
     return {
         command: Lane(
-            WindowLimit(windows[command]),
+            WindowLimit(windows[command], clock),
             calls_max=settings.connections_max,
             wait_seconds_max=settings.wait_seconds_max,
             waiting_max=settings.waiting_max,

@@ -93,7 +93,7 @@ def make_settings(directory: Path, url: str, **changes: Any) -> Settings:
         "txim_url": url,
         "txim_sdk_app_id": SDK_APP_ID,
         "txim_secret_key": SECRET_KEY,
-        "call_timeout_seconds": 0.4,
+        "call_timeout_seconds": 5,
     }
     return Settings(**(fields | changes))
 
