@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Coroutine, Iterable, Sequence
 from http import HTTPStatus
 
@@ -17,7 +18,10 @@ from sandbox.txim.platform import Platform
 
 # Nobody reads faster: what changes within this time is one event.
 _PACE_SECONDS = 0.1
+# A page takes a tenth of the process at most, however much changes.
+_REST_FACTOR = 9
 _HEARTBEAT_SECONDS = 15.0
+_HEARTBEAT = b":\n\n"
 _TEXTS_MAX = 5
 _HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -62,20 +66,22 @@ class ScreenEvents:
     async def _write(
         self, response: web.StreamResponse, screens: Screens, subscription: Subscription, version: str
     ) -> None:
+        accounts = screens.begin()
         with contextlib.suppress(ConnectionResetError):
             if version != self._platform.feed.version:
-                await response.write(self._snapshot(screens))
+                await response.write(self._encode(screens, [each.user_id for each in accounts], (), everything=True))
             while True:
                 changes = await _take(subscription)
-                event = self._event(screens, [each for each in changes if screens.concerns(each.account)])
-                await response.write(event if changes else b":\n\n")
-                await asyncio.sleep(_PACE_SECONDS)
+                started_at = time.perf_counter()
+                event = self._event(screens, changes) if changes else _HEARTBEAT
+                seconds = time.perf_counter() - started_at
+                await response.write(event)
+                await asyncio.sleep(max(_PACE_SECONDS, seconds * _REST_FACTOR))
 
-    def _snapshot(self, screens: Screens) -> bytes:
-        return self._encode(screens, (account.user_id for account in screens.accounts()), (), everything=True)
-
-    def _event(self, screens: Screens, changes: Sequence[Change]) -> bytes:
-        return self._encode(screens, dict.fromkeys(change.account for change in changes), changes, everything=False)
+    def _event(self, screens: Screens, changes: Iterable[Change]) -> bytes:
+        """Encode what changed on this page."""
+        shown = [change for change in changes if screens.concerns(change.account)]
+        return self._encode(screens, dict.fromkeys(change.account for change in shown), shown, everything=False)
 
     def _encode(
         self, screens: Screens, user_ids: Iterable[str], changes: Sequence[Change], *, everything: bool
@@ -88,7 +94,7 @@ class ScreenEvents:
             "all": everything,
             "cards": [{"account": user_id, "html": screens.render(user_id)} for user_id in user_ids],
             "texts": texts[-_TEXTS_MAX:],
-            "spoken": spoken[-_TEXTS_MAX:],
+            "spoken": list(dict.fromkeys(spoken))[-_TEXTS_MAX:],
             "totals": screens.totals(),
         }
         data = json.dumps(update, ensure_ascii=False, separators=(",", ":"))

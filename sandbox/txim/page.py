@@ -38,30 +38,38 @@ _HEADERS = {
 
 
 class Screens:
-    """The cards of one page: of all devices, or of the one that it was asked for."""
+    """The cards of one page: of all devices, or of the one that it was asked for, and never too many."""
 
     def __init__(self, platform: Platform, only: str) -> None:
         """Take whose screen to show, "" for all of them."""
         self._platform = platform
         self.only = only
+        self._shown: set[str] = set()
+
+    def begin(self) -> list[Account]:
+        """Choose whom to show: when there are too many, those who got a message last."""
+        book = self._platform.accounts
+        wanted = filter(None, [book.find(self.only)]) if self.only else book
+        chosen = heapq.nlargest(CARDS_MAX, wanted, key=lambda account: account.newest)
+        self._shown = {account.user_id for account in chosen}
+        return chosen
 
     def concerns(self, user_id: str) -> bool:
-        """Whether an account is on this page."""
-        return self.only in ("", user_id)
-
-    def accounts(self) -> list[Account]:
-        """Return whom to show: when there are too many, those who got a message last."""
-        book = self._platform.accounts
-        if self.only:
-            account = book.find(self.only)
-            return [] if account is None else [account]
-        return heapq.nlargest(CARDS_MAX, book, key=lambda account: account.newest)
+        """Whether an account is on this page; one that is not comes onto it while there is room."""
+        if user_id in self._shown:
+            return True
+        if self.only not in ("", user_id) or len(self._shown) >= CARDS_MAX:
+            return False
+        self._shown.add(user_id)
+        return True
 
     def render(self, user_id: str) -> str:
-        """Render the card of an account; "" when there is none any more."""
+        """Render the card of an account; "" when there is none any more, which leaves room for another one."""
         account = self._platform.accounts.find(user_id)
-        history_max = _SINGLE_HISTORY_MAX if self.only else _HISTORY_MAX
-        return "" if account is None else render_card(account, self._platform.journal, history_max)
+        if account is None:
+            self._shown.discard(user_id)
+            return ""
+        return render_card(account, self._platform.journal, _SINGLE_HISTORY_MAX if self.only else _HISTORY_MAX)
 
     def totals(self) -> str:
         """Say how many devices and messages there are."""
@@ -89,7 +97,7 @@ class ScreensPage:
 
 def _render_page(screens: Screens, version: str) -> str:
     events = f"/txim/events?{urlencode({'account': screens.only, 'version': version})}"
-    accounts = sorted(screens.accounts(), key=sort_key)
+    accounts = sorted(screens.begin(), key=sort_key)
     sections = "".join(_render_section(screens, group, accounts) for group in (*GROUPS, OTHER))
     back = '<a href="/txim">All screens</a>' if screens.only else '<a href="/">Handsets</a>'
     return (

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from sandbox.txim.assets import SCRIPT
+from sandbox.txim.page import CARDS_MAX
 from tests.sandbox.harness import (
     DEADLINE_SECONDS,
     Json,
@@ -240,6 +241,26 @@ async def test_what_changes_at_once_is_one_event(sandbox: Sandbox) -> None:
     assert len(rows(update["texts"])) == 5
 
 
+async def test_a_page_shows_so_many_screens_and_makes_room_for_others(sandbox: Sandbox) -> None:
+    accounts = [f"k{each}" for each in range(CARDS_MAX + 1)]
+    for start in range(0, CARDS_MAX + 1, 100):
+        await sandbox.import_accounts(*accounts[start : start + 100])
+    await sandbox.im(accounts[-1])
+    async with open_page(sandbox) as page:
+        shown = list(cards_of(page.html))
+        [left_out] = set(accounts) - set(shown)
+        assert left_out != accounts[-1]
+
+        await sandbox.im_batch([left_out, shown[0]])
+        assert await changed(page) == [shown[0]]
+
+        async with sandbox.http.delete(f"{sandbox.url}/admin/txim/accounts/{shown[0]}"):
+            pass
+        assert await changed(page) == [shown[0]]
+        await sandbox.im(left_out)
+        assert await changed(page) == [left_out]
+
+
 async def test_a_page_that_comes_back_gets_everything_only_if_it_missed_something(sandbox: Sandbox) -> None:
     await sandbox.import_accounts("k1", "k2")
     async with open_page(sandbox) as page:
@@ -308,6 +329,11 @@ async def test_an_open_page_does_not_hold_up_the_stop(caplog: pytest.LogCaptureF
             await sandbox.stop()
         await page.ended()
     assert "Error" not in caplog.text
+
+
+async def changed(page: Page) -> list[object]:
+    """The accounts whose cards the next event has."""
+    return [each["account"] for each in rows((await page.event())[1]["cards"])]
 
 
 async def _no_page_is_open(sandbox: Sandbox) -> bool:

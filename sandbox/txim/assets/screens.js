@@ -1,6 +1,5 @@
 "use strict";
 // The server renders every card, escaped; this only puts the cards of /txim/events where they belong.
-const CARDS_MAX = 300;
 const UTTERANCES_MAX = 5;
 const link = document.querySelector("[data-link]");
 const said = document.querySelector("#said");
@@ -30,7 +29,6 @@ function place(card) {
 function show({ account, html }) {
   const old = cards.get(account);
   if (html === "") return remove(account);
-  if (!old && cards.size >= CARDS_MAX) return undefined;
   const card = parse(html);
   const focused = old?.contains(document.activeElement);
   card.classList.toggle("new", Number(card.dataset.newest) > Number(old?.dataset.newest ?? 0));
