@@ -70,11 +70,25 @@ class MessageCenter:
         request = pb.CreateImTemplateRequest(brand_id=brand_id, content=content, **fields)
         return (await self.peer.call(self.admin.CreateImTemplate, request)).template.template_id
 
+    async def delete_template(self, template_id: int, brand_id: int = BRAND) -> None:
+        request = pb.DeleteImTemplateRequest(brand_id=brand_id, template_id=template_id)
+        await self.peer.call(self.admin.DeleteImTemplate, request)
+
+    async def update_template(self, template_id: int, content: str, **changes: Any) -> pb.ImTemplate:
+        fields: dict[str, Any] = {"brand_id": BRAND, "name": "ordered"} | changes
+        request = pb.UpdateImTemplateRequest(template_id=template_id, content=content, **fields)
+        return (await self.peer.call(self.admin.UpdateImTemplate, request)).template
+
     async def configure(self, channel: int = KITCHEN, brand_id: int = BRAND, **changes: Any) -> pb.BroadcastConfig:
         """Set the broadcast configuration of an order to a channel; switched on, for all shops, if not told else."""
         fields: dict[str, Any] = {"event": ORDERED, "channel": channel, "enabled": True} | changes
         request = pb.PutBroadcastConfigRequest(brand_id=brand_id, config=pb.BroadcastConfig(**fields))
         return (await self.peer.call(self.admin.PutBroadcastConfig, request)).config
+
+    async def remove_config(self, channel: int = KITCHEN, brand_id: int = BRAND, shop_id: int = 0) -> None:
+        fields: dict[str, Any] = {"event": ORDERED, "channel": channel, "shop_id": shop_id}
+        request = pb.DeleteBroadcastConfigRequest(brand_id=brand_id, **fields)
+        await self.peer.call(self.admin.DeleteBroadcastConfig, request)
 
     async def device(
         self, device_id: str = "", channel: int = KITCHEN, brand_id: int = BRAND, **changes: Any
@@ -86,6 +100,18 @@ class MessageCenter:
         name = device_id or f"device-{next(self.numbers)}"
         request = pb.PutImDeviceRequest(brand_id=brand_id, device_id=name, **fields)
         return (await self.peer.call(self.admin.PutImDevice, request)).device
+
+    async def get_device(self, device_id: str, brand_id: int = BRAND) -> pb.ImDevice:
+        request = pb.GetImDeviceRequest(brand_id=brand_id, device_id=device_id)
+        return (await self.peer.call(self.admin.GetImDevice, request)).device
+
+    async def list_devices(self, brand_id: int = BRAND, **changes: Any) -> pb.ListImDevicesResponse:
+        request = pb.ListImDevicesRequest(brand_id=brand_id, **changes)
+        return await self.peer.call(self.admin.ListImDevices, request)
+
+    async def device_states(self, shop_id: int = SHOP) -> pb.ListImDeviceStatesResponse:
+        request = pb.ListImDeviceStatesRequest(brand_id=BRAND, shop_id=shop_id)
+        return await self.peer.call(self.admin.ListImDeviceStates, request)
 
     async def delete_device(self, device_id: str, brand_id: int = BRAND) -> None:
         request = pb.DeleteImDeviceRequest(brand_id=brand_id, device_id=device_id)
@@ -124,6 +150,14 @@ class MessageCenter:
     async def get(self, call_id: str, brand_id: int = BRAND) -> pb.GetImCallResponse:
         request = pb.GetImCallRequest(brand_id=brand_id, call_id=call_id)
         return await self.peer.call(self.calls.GetImCall, request)
+
+    async def list_calls(self, brand_id: int = BRAND, **changes: Any) -> pb.ListImCallsResponse:
+        request = pb.ListImCallsRequest(brand_id=brand_id, **changes)
+        return await self.peer.call(self.calls.ListImCalls, request)
+
+    async def list_records(self, call_id: str, brand_id: int = BRAND, **changes: Any) -> pb.ListImRecordsResponse:
+        request = pb.ListImRecordsRequest(brand_id=brand_id, call_id=call_id, **changes)
+        return await self.peer.call(self.calls.ListImRecords, request)
 
     async def cancel(self, call_id: str, brand_id: int = BRAND) -> pb.CancelImCallResponse:
         request = pb.CancelImCallRequest(brand_id=brand_id, call_id=call_id)
@@ -168,6 +202,17 @@ class MessageCenter:
     async def statuses(self) -> list[str]:
         """Read the statuses of all records, in the order of their ids."""
         return [row["status"] for row in await self.rows()]
+
+    async def insert_devices(self, count: int) -> None:
+        """Put many devices of their own accounts into the kitchen of the shop."""
+        same: dict[str, Any] = {"brand_id": BRAND, "shop_id": SHOP, "channel": KITCHEN, "location": ""}
+        same |= {"technician_id": "", "created_at_ms": 1, "updated_at_ms": 1}
+        rows = [
+            {"device_id": f"many-{number}", "device_number": number + 1, "account": f"dev-{number}", **same}
+            for number in range(count)
+        ]
+        async with self.database.write() as connection:
+            await connection.execute(sa.insert(tables.device), rows)
 
     async def set_record(self, record_id: int, **values: Any) -> None:
         statement = sa.update(tables.record).where(tables.record.c.record_id == record_id).values(values)
