@@ -16,6 +16,7 @@ _ALPHABET = str.maketrans("*-_", "+/=")
 _STRANGERS = frozenset("+/=")
 _CLAIMS_BYTES_MAX = 4096
 _VERIFIED_MAX = 256
+_UINT32_DIGITS_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Gatekeeper:
         _require_protocol(query)
 
     def _require_application(self, sdkappid: str) -> None:
-        if not (sdkappid.isascii() and sdkappid.isdigit()):
+        if not _is_uint32(sdkappid):
             raise RefusalError(Code.NO_APPLICATION)
         if int(sdkappid) != self._sdkappid:
             raise RefusalError(Code.APPLICATION_UNKNOWN)
@@ -126,11 +127,14 @@ def _inflate(compressed: bytes) -> bytes:
 
 
 def _require_protocol(query: Mapping[str, str]) -> None:
-    random = query.get("random", "")
-    if not (random.isascii() and random.isdigit() and int(random) < 1 << 32):
+    if not _is_uint32(query.get("random", "")):
         raise RefusalError(Code.URL, "random must be an unsigned 32-bit integer")
     if query.get("contenttype") != "json":
         raise RefusalError(Code.URL, "contenttype must be json")
+
+
+def _is_uint32(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _UINT32_DIGITS_MAX and int(text) < 1 << 32
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:
