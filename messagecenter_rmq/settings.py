@@ -33,10 +33,7 @@ class Settings(RmqSettings):
     )
     send_timeout_seconds: int = Field(20, ge=1, le=300, description="How long txim_rpc may take for a call")
     lease_seconds: int = Field(
-        60,
-        ge=5,
-        le=3600,
-        description="How long a claim holds; more than send_timeout_seconds, and when lost it is late",
+        60, ge=5, le=3600, description="How long a claim holds, more than send_timeout_seconds; a crash delays by it"
     )
 
     @field_validator("brands", "except_brands", mode="before")

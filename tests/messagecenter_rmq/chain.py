@@ -9,13 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import SecretStr
 
 from brandmesh.messagecenter.v1 import im_call_pb2, messagecenter_pb2_grpc
 from brandmesh.messagecenter.v1 import messagecenter_pb2 as pb
-from mesh.bus.port import DEAD_SUFFIX, Delivery
+from mesh.bus.port import DEAD_SUFFIX, Bus, Delivery
 from mesh.channel import Peer
 from mesh.worker import Route
 from mesh.worker.batch import work
@@ -70,6 +70,8 @@ class Chain:
     tencent: Tencent
     messagecenter: Peer
     txim: Peer
+    messagecenter_address: str
+    txim_address: str
     stack: AsyncExitStack
     first: Process
     second: Process
@@ -189,16 +191,32 @@ class Chain:
 
 
 @asynccontextmanager
-async def running_chain(directory: Path, clock: Clock | None = None, **txim_settings: Any) -> AsyncIterator[Chain]:
-    """Start two processes of messagecenter_rmq, which work when they are told to."""
+async def running_chain(
+    directory: Path, clock: Clock | None = None, bus: Bus | None = None, **txim_settings: Any
+) -> AsyncIterator[Chain]:
+    """Start two processes of messagecenter_rmq, which work when they are told to. Only the usual bus can be away."""
     async with AsyncExitStack() as stack:
         clock, faults, tencent = clock or Clock(), Faults(), Tencent()
-        bus = SwitchedBus(lambda: clock.now_ms)
         url = await stack.enter_async_context(serving(tencent))
         txim = await start_txim(directory, _txim_settings(url, **txim_settings), clock, faults, stack)
-        messagecenter = await start_messagecenter(directory, bus, clock, faults, txim, stack)
-        first, second = [await _open_process(messagecenter, txim, clock, name, stack) for name in ("first", "second")]
-        yield Chain(clock, bus, faults, tencent, messagecenter, txim, stack, first, second)
+        chosen_bus = cast("SwitchedBus", bus) if bus else SwitchedBus(lambda: clock.now_ms)
+        messagecenter = await start_messagecenter(directory, chosen_bus, clock, faults, txim.peer, stack)
+        first, second = [
+            await _open_process(messagecenter.peer, txim.peer, clock, name, stack) for name in ("first", "second")
+        ]
+        yield Chain(
+            clock=clock,
+            bus=chosen_bus,
+            faults=faults,
+            tencent=tencent,
+            messagecenter=messagecenter.peer,
+            txim=txim.peer,
+            messagecenter_address=messagecenter.address,
+            txim_address=txim.address,
+            stack=stack,
+            first=first,
+            second=second,
+        )
 
 
 async def _open_process(  # what a test has in its hands

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -40,9 +41,17 @@ from txim_rpc.wiring import MIGRATIONS as TXIM_MIGRATIONS
 from txim_rpc.wiring import build_tencent, open_session
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service, and how it is called."""
+
+    peer: Peer
+    address: str
+
+
 async def start_messagecenter(  # noqa: PLR0917  # what a test has in its hands
     directory: Path, bus: Bus, clock: Clock, faults: Faults, txim_peer: Peer, stack: AsyncExitStack
-) -> Peer:
+) -> Service:
     """Start messagecenter_rpc on an empty database."""
     database = await _database(directory, "messagecenter", MESSAGECENTER_MIGRATIONS, clock, stack)
     ids, publisher = IdAllocator(database, tables.id_block), Publisher(database, bus)
@@ -76,7 +85,7 @@ async def start_messagecenter(  # noqa: PLR0917  # what a test has in its hands
 
 async def start_txim(
     directory: Path, settings: TxImSettings, clock: Clock, faults: Faults, stack: AsyncExitStack
-) -> Peer:
+) -> Service:
     """Start txim_rpc on an empty database."""
     database = await _database(directory, "txim", TXIM_MIGRATIONS, clock, stack)
     session = await stack.enter_async_context(open_session(settings))
@@ -97,12 +106,12 @@ def _settings() -> RpcSettings:
     return RpcSettings(database_url="unused", listen="127.0.0.1:0", drain_seconds=0.5)
 
 
-async def _start(server: Server, name: str, stack: AsyncExitStack) -> Peer:
+async def _start(server: Server, name: str, stack: AsyncExitStack) -> Service:
     await server.start()
     stack.push_async_callback(server.drain)
     peer = Peer(name, server.address)
     stack.push_async_callback(peer.close)
-    return peer
+    return Service(peer, server.address)
 
 
 async def _database(directory: Path, name: str, scripts: Path, clock: Clock, stack: AsyncExitStack) -> ClockedDatabase:

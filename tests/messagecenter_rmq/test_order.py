@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from brandmesh.messagecenter.v1 import im_call_pb2
 from mesh.testing import eventually
 from mesh.worker import Worker
 from tests.messagecenter_rmq.chain import BRAND, BROADCAST, KITCHEN, ORDERED, SHOP, Chain, Process, running_chain
-from tests.sms_rpc.control import Clock
+from tests.messagecenter_rmq.clocks import RunningClock
 
 PER_SECOND = 60
 OTHER_BRAND = 1002
@@ -127,17 +126,6 @@ async def test_a_brand_with_very_many_calls_does_not_hold_up_another(tmp_path: P
 async def _is_sent(chain: Chain, call_id: str) -> bool:
     (record,) = await chain.records(call_id, OTHER_BRAND)
     return bool(record.text)
-
-
-class RunningClock(Clock):
-    """Real time, in the place of the test's."""
-
-    def __init__(self) -> None:
-        """Hold nothing."""
-
-    @property
-    def now_ms(self) -> int:  # type: ignore[override]  # nobody sets it
-        return time.time_ns() // 1_000_000
 
 
 @SILENT
