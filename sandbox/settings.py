@@ -73,7 +73,9 @@ class Settings(BaseSettings):
     payment_clock_skew_seconds_max: int = Field(300, gt=0, description="Older or newer requests are refused.")
     payments_kept_max: int = Field(20_000, gt=0, description="Payments kept; the oldest are forgotten.")
 
-    txim_sdkappid: int = Field(1_400_000_001, gt=0, description="SDKAppID of the only application of Tencent IM.")
+    txim_sdkappid: int = Field(
+        1_400_000_001, gt=0, lt=1 << 32, description="SDKAppID of the only application of Tencent IM."
+    )
     txim_administrator: str = Field("administrator", min_length=1, description="`identifier` that may call its API.")
     txim_secret_key: SecretStr = Field(SecretStr("sandbox-txim-key"), description="Key that UserSigs are made with.")
     txim_calls_per_second_max: int = Field(
