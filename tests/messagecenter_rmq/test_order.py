@@ -95,7 +95,7 @@ async def test_what_is_due_first_leaves_first_and_at_the_rate(tmp_path: Path) ->
 
 
 @SILENT
-async def test_two_processes_share_the_rate_and_keep_about_the_order(tmp_path: Path) -> None:
+async def test_two_processes_share_what_is_due_and_send_each_once(tmp_path: Path) -> None:
     async with running_chain(tmp_path, send_per_second=PER_SECOND) as chain:
         template_id = await chain.put_template("{number}")
         await chain.open_kitchen(template_id=template_id, first_delay_seconds=10)
