@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,10 +42,17 @@ class Publisher:
         self._bus = bus
 
     async def publish(self, waiting: Sequence[Publication], now_ms: int) -> int:
-        """Publish, each at its time; note what cannot be, because the bus is away. Answer how many records could."""
+        """Publish, each at its time; note what cannot be, because the bus is away. Answer how many records could.
+
+        `now_ms` is the database's time when their rows were written.
+        """
+        if any(one.at_ms > now_ms for one in waiting):
+            # What the commit took would be added to every delay.
+            now_ms = await self._now_ms()
+        began = time.monotonic()
         published = 0
         for position, one in enumerate(waiting):
-            delay_seconds = max(0, one.at_ms - now_ms) / 1000
+            delay_seconds = max(0.0, (one.at_ms - now_ms) / 1000 - (time.monotonic() - began))
             try:
                 await publish_ids(self._bus, queue_name(one.brand_id), one.record_ids, delay_seconds=delay_seconds)
             except BusUnavailableError as error:
@@ -57,6 +65,10 @@ class Publisher:
     async def oldest_age_ms(self, brand_id: int) -> int:
         """Say for how long the oldest message of a queue has been due; 0 if none is. Raises BusUnavailableError."""
         return int((await self._bus.depth(queue_name(brand_id))).oldest_age_seconds * 1000)
+
+    async def _now_ms(self) -> int:
+        async with self._database.read() as connection:
+            return await self._database.now_ms(connection)
 
     async def _withhold(self, withheld: Sequence[Publication], error: str) -> None:
         """Note that records are not on their queue, so that the sweep puts them there."""

@@ -85,6 +85,10 @@ class Chain:
         """Read what the provider saw."""
         return dict((await self.sandbox("GET", "/admin/stats"))["chuanglan"])
 
+    async def txim_stats(self) -> Json:
+        """Read what Tencent saw."""
+        return dict((await self.sandbox("GET", "/admin/stats"))["txim"])
+
 
 @asynccontextmanager
 async def running_chain(state: Path, environment: Mapping[str, dict[str, str]] | None = None) -> AsyncIterator[Chain]:
