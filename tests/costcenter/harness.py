@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,21 +18,18 @@ from costcenter_rpc.jobs import Jobs
 from costcenter_rpc.ledger import Ledger
 from costcenter_rpc.service import CostCenter
 from costcenter_rpc.wiring import MIGRATIONS
-from mesh import migrations
 from mesh.bus.memory import MemoryBus
 from mesh.bus.port import BusUnavailableError, Message
 from mesh.database import Database
 from mesh.errors import DomainError
 from tests.costcenter.model import Rows
+from tests.databases import empty_database
 
 START_MS = 1_800_000_000_000
 HOUR_MS = DAY_MS // 24
 BRAND = 7
 OTHER_BRAND = 8
 POLICY = Policy(freeze_lifetime_ms=DAY_MS, grace_ms=7 * DAY_MS)
-
-DATABASE_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
-"""A database of a server, to run these tests on it; its tables are emptied before each test. Empty: SQLite files."""
 
 
 class Clock:
@@ -144,35 +139,7 @@ class Center:
 
 async def prepare(directory: Path) -> str:
     """Make an empty, migrated database; answer its URL."""
-    if DATABASE_URL:
-        await _empty(DATABASE_URL)
-        return DATABASE_URL
-    (directory / "costcenter.db").write_bytes(await _migrated_file())
-    return f"sqlite:///{directory}/costcenter.db"
-
-
-_files: list[bytes] = []
-"""What `_migrated_file` made: migrating takes longer than most tests."""
-
-
-async def _migrated_file() -> bytes:
-    if not _files:
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory) / "migrated.db"
-            database = Database(f"sqlite:///{path}")
-            await migrations.upgrade(database, MIGRATIONS)
-            await database.close()
-            _files.append(path.read_bytes())
-    return _files[0]
-
-
-async def _empty(url: str) -> None:
-    database = Database(url)
-    await migrations.upgrade(database, MIGRATIONS)
-    async with database.write() as connection:
-        for table in tables.metadata.tables.values():
-            await connection.execute(sa.delete(table))
-    await database.close()
+    return await empty_database(directory, "costcenter", MIGRATIONS, tables.metadata)
 
 
 @asynccontextmanager

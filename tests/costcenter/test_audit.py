@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from costcenter_rpc import tables
 from costcenter_rpc.audit import RULES, VIOLATIONS_MAX, audit
 from costcenter_rpc.domain import DAY_MS, ExpireFreeze, Pay, Release, ReportReceipt, ReportStatus, SendStatus
-from tests.costcenter.harness import BRAND, DATABASE_URL, HOUR_MS, OTHER_BRAND, Center, prepare, running
+from tests.costcenter.harness import BRAND, HOUR_MS, OTHER_BRAND, Center, prepare, running
+from tests.databases import SERVER_URL
 
-on_sqlite = pytest.mark.skipif(bool(DATABASE_URL), reason="only SQLite lets a test write what its checks forbid")
+on_sqlite = pytest.mark.skipif(bool(SERVER_URL), reason="only SQLite lets a test write what its checks forbid")
 
 DAMAGE: dict[str, list[str]] = {
     "I1, I3: granted = available + frozen + spent + expired, none below zero": [

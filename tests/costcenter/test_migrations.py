@@ -10,7 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from costcenter_rpc.tables import metadata
 from costcenter_rpc.wiring import MIGRATIONS
 from mesh import migrations
-from tests.costcenter.harness import DATABASE_URL, Center
+from tests.costcenter.harness import Center
+from tests.databases import SERVER_URL
 
 
 async def test_the_migrations_make_the_tables_of_the_code(center: Center) -> None:
@@ -38,7 +39,7 @@ async def test_migrating_again_keeps_what_is_there(center: Center) -> None:
     assert await center.rows() == before
 
 
-@pytest.mark.skipif(bool(DATABASE_URL), reason="SQLite's own")
+@pytest.mark.skipif(bool(SERVER_URL), reason="SQLite's own")
 async def test_the_tables_refuse_a_balance_that_does_not_add_up(center: Center, tmp_path: Path) -> None:
     assert (tmp_path / "costcenter.db").exists()
     with pytest.raises(sa.exc.IntegrityError, match="account_adds_up"):

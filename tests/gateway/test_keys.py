@@ -7,21 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from gateway.keys.domain import ApiKey, generate_key, hash_key, key_id_of
 from gateway.keys.ring import KeyRing
-from gateway.keys.storage import find_key, insert_key, migrate
+from gateway.keys.storage import MIGRATIONS, find_key, insert_key, migrate
 from gateway.problems import ProblemError
 from gateway.tables import metadata
 from mesh.database import Database
 from mesh.testing import eventually
+from tests.databases import empty_database
 from tests.gateway.harness import BRAND, Served, ServeGateway
 from tests.gateway.test_api import SMS, ask, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def url(tmp_path: Path) -> str:
+    """Where a test keeps keys of its own."""
+    return await empty_database(tmp_path, "gateway", MIGRATIONS, metadata)
 
 
 async def test_key_has_its_form_and_only_its_hash_is_kept() -> None:
@@ -116,8 +124,8 @@ async def test_revoked_key_stops_working_soon(served: Served) -> None:
     await eventually(is_refused)
 
 
-async def test_key_is_read_once_while_it_is_remembered(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/keys.db", pool_size=4)
+async def test_key_is_read_once_while_it_is_remembered(url: str) -> None:
+    database = Database(url, pool_size=4)
     await migrate(database)
     key_id, text = generate_key()
     async with database.write() as connection:
@@ -131,8 +139,8 @@ async def test_key_is_read_once_while_it_is_remembered(tmp_path: Path) -> None:
     assert await ring.authenticate(header) is answers[0]
 
 
-async def test_migrations_make_the_tables_as_they_are_described(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/keys.db")
+async def test_migrations_make_the_tables_as_they_are_described(url: str) -> None:
+    database = Database(url)
     await migrate(database)
     await migrate(database)
 
@@ -146,8 +154,8 @@ async def test_migrations_make_the_tables_as_they_are_described(tmp_path: Path) 
     await database.close()
 
 
-async def test_memory_of_unknown_keys_is_bounded(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path}/keys.db")
+async def test_memory_of_unknown_keys_is_bounded(url: str) -> None:
+    database = Database(url)
     await migrate(database)
     ring = KeyRing(database, cache_seconds=60, cache_keys_max=10)
     for _ in range(30):
@@ -166,10 +174,10 @@ async def test_database_that_is_away_lets_nobody_in(serve: ServeGateway) -> None
     assert "api_keys" not in str(problem)
 
 
-def command(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # our own command
         [sys.executable, "-m", "gateway.keys", *arguments],
-        env={"BRANDMESH_DATABASE_URL": f"sqlite:///{directory}/keys.db", "PYTHONPATH": ":".join(sys.path)},
+        env={"BRANDMESH_DATABASE_URL": url, "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,
         timeout=30,
@@ -177,9 +185,9 @@ def command(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-async def test_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:
+async def test_command_line_makes_lists_and_revokes(url: str) -> None:
     made = command(
-        tmp_path,
+        url,
         "create",
         "--brands",
         "1001,1002",
@@ -193,13 +201,13 @@ async def test_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
     key_id = key_id_of(made.stdout.strip())
     assert key_id is not None
-    listed = command(tmp_path, "list").stdout
+    listed = command(url, "list").stdout
     assert key_id in listed
     assert "1001, 1002" in listed
     assert "[red]" in listed
     assert made.stdout.strip() not in listed
-    assert command(tmp_path, "revoke", key_id).returncode == 0
-    again = command(tmp_path, "revoke", key_id)
+    assert command(url, "revoke", key_id).returncode == 0
+    again = command(url, "revoke", key_id)
     assert again.returncode == 1
     assert "no key" in again.stderr
 
@@ -212,7 +220,7 @@ async def test_command_line_makes_lists_and_revokes(tmp_path: Path) -> None:
         ("--brands", "1", "--scopes", "sms:everything"),
     ],
 )
-async def test_command_line_refuses_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    answer = command(tmp_path, "create", *arguments)
+async def test_command_line_refuses_what_is_wrong(url: str, arguments: tuple[str, ...]) -> None:
+    answer = command(url, "create", *arguments)
     assert answer.returncode == 2
     assert "Traceback" not in answer.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import sqlite3
 import threading
@@ -21,12 +20,12 @@ from mesh import database as database_module
 from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.testing import eventually
+from tests.databases import SERVER_URL, server_database
 
-DATABASE_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
-LOCK_SECONDS = 1 if DATABASE_URL else 0.2
+LOCK_SECONDS = 1 if SERVER_URL else 0.2
 """A time-out for locks that a test can wait for. MariaDB knows whole seconds only."""
 
-sqlite_only = pytest.mark.skipif(bool(DATABASE_URL), reason="is about SQLite")
+sqlite_only = pytest.mark.skipif(bool(SERVER_URL), reason="is about SQLite")
 
 metadata = sa.MetaData()
 thing = sa.Table(
@@ -37,9 +36,9 @@ thing = sa.Table(
 )
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return DATABASE_URL or f"sqlite:///{tmp_path}/new/directory/things.db"
+@pytest_asyncio.fixture
+async def url(tmp_path: Path) -> str:
+    return await server_database("mesh") if SERVER_URL else f"sqlite:///{tmp_path}/new/directory/things.db"
 
 
 @pytest_asyncio.fixture

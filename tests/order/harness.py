@@ -7,8 +7,6 @@ import hashlib
 import hmac
 import itertools
 import json
-import os
-import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,13 +24,13 @@ from brandmesh.costcenter.v1.costcenter_pb2_grpc import (
 )
 from brandmesh.order.v1 import order_pb2 as pb
 from brandmesh.order.v1.order_pb2_grpc import OrderJobServiceStub, OrderServiceStub
+from costcenter_rpc import tables as cost_center_tables
 from costcenter_rpc import wiring as cost_center_wiring
 from costcenter_rpc.domain import Policy
 from costcenter_rpc.jobs import Jobs
 from costcenter_rpc.ledger import Ledger
 from costcenter_rpc.service import CostCenter
 from costcenter_rpc.servicer import CostCenterServicer
-from mesh import migrations
 from mesh.bus.memory import MemoryBus
 from mesh.bus.port import BusUnavailableError, Delivery, Message
 from mesh.channel import Peer
@@ -48,15 +46,13 @@ from order_rmq.handlers import PaidOrders
 from order_rmq.settings import Settings as RmqSettings
 from order_rpc import tables, wiring
 from order_rpc.settings import Settings
+from tests.databases import empty_database
 from tests.sandbox.harness import MERCHANT, PAYMENT_SECRET, Sandbox, quick_settings, running_sandbox
 
 BRAND = 7
 OTHER_BRAND = 8
 PACKAGE = pb.PutPackageRequest(package_id="sms-1000", title="一千条短信", credits=1000, price_fen=4_500, valid_days=30)
 DAY_MS = 86_400_000
-
-DATABASE_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
-"""A database of a server, to run these tests on it; its tables are emptied before each test. Empty: SQLite files."""
 
 
 class SwitchedBus(MemoryBus):
@@ -289,20 +285,12 @@ async def running_shop(directory: Path, **changes: Any) -> AsyncIterator[Shop]:
 
 async def prepare(directory: Path) -> str:
     """Make an empty, migrated database for the orders; answer its URL."""
-    if not DATABASE_URL:
-        return f"sqlite:///{await _migrated(directory, 'order', wiring.MIGRATIONS)}"
-    database = Database(DATABASE_URL)
-    await migrations.upgrade(database, wiring.MIGRATIONS)
-    async with database.write() as connection:
-        for table in tables.metadata.sorted_tables:
-            if table is not tables.id_block:
-                await connection.execute(sa.delete(table))
-    await database.close()
-    return DATABASE_URL
+    return await empty_database(directory, "order", wiring.MIGRATIONS, tables.metadata)
 
 
 async def _start_cost_center(directory: Path, stack: AsyncExitStack) -> str:
-    database = Database(f"sqlite:///{await _migrated(directory, 'costcenter', cost_center_wiring.MIGRATIONS)}")
+    scripts, metadata = cost_center_wiring.MIGRATIONS, cost_center_tables.metadata
+    database = Database(await empty_database(directory, "costcenter", scripts, metadata))
     stack.push_async_callback(database.close)
     ledger = await stack.enter_async_context(Ledger(database, Policy()))
     jobs = await stack.enter_async_context(Jobs(database, ledger, MemoryBus()))
@@ -331,13 +319,3 @@ async def _serve_webhook(webhook: Webhook, stack: AsyncExitStack) -> str:
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return f"http://127.0.0.1:{runner.addresses[0][1]}/paid"
-
-
-async def _migrated(directory: Path, name: str, scripts: Path) -> Path:
-    """Copy the file that every test starts from: migrating takes longer than most tests."""
-    template = directory.parent / f"{name}-template.db"
-    if not template.exists():
-        database = Database(f"sqlite:///{template}")
-        await migrations.upgrade(database, scripts)
-        await database.close()
-    return Path(shutil.copy(template, directory / f"{name}.db"))

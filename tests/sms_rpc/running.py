@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
+from costcenter_rpc import tables as cost_center_tables
 from costcenter_rpc.domain import Policy
 from costcenter_rpc.jobs import Jobs
 from costcenter_rpc.ledger import Ledger
 from costcenter_rpc.service import CostCenter
 from costcenter_rpc.servicer import CostCenterJobServicer, CostCenterServicer
 from costcenter_rpc.wiring import MIGRATIONS as COST_CENTER_MIGRATIONS
-from mesh import migrations
 from mesh.bus.memory import MemoryBus
 from mesh.channel import Peer
 from mesh.database import Database
@@ -38,11 +34,9 @@ from sms_rpc.servicer import SmsDispatchServicer, SmsServicer
 from sms_rpc.sweeping import Sweeping
 from sms_rpc.uplinks import Uplinks
 from sms_rpc.wiring import MIGRATIONS
+from tests.databases import empty_database
 from tests.sms_rpc.control import Clock, ClockedDatabase, Faults, SwitchedBus, faulty
 from tests.sms_rpc.harness import SmsMesh
-
-DATABASE_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
-"""A database of a server for sms_rpc, to run these tests on it; its tables are emptied before each. Empty: SQLite."""
 
 
 @asynccontextmanager
@@ -51,7 +45,7 @@ async def running_sms(directory: Path) -> AsyncIterator[SmsMesh]:
     clock, faults = Clock(), Faults()
     bus = SwitchedBus(lambda: clock.now_ms)
     async with AsyncExitStack() as stack:
-        center_url = f"sqlite:///{await _migrated(directory, 'costcenter', COST_CENTER_MIGRATIONS)}"
+        center_url = await empty_database(directory, "costcenter", COST_CENTER_MIGRATIONS, cost_center_tables.metadata)
         center_database = _open(center_url, clock, stack)
         ledger = await stack.enter_async_context(Ledger(center_database, Policy()))
         jobs = await stack.enter_async_context(Jobs(center_database, ledger, bus))
@@ -159,23 +153,4 @@ def _open(url: str, clock: Clock, stack: AsyncExitStack) -> ClockedDatabase:
 
 async def prepare(directory: Path) -> str:
     """Make an empty, migrated database for sms_rpc; answer its URL."""
-    if not DATABASE_URL:
-        return f"sqlite:///{await _migrated(directory, 'sms', MIGRATIONS)}"
-    database = Database(DATABASE_URL)
-    await migrations.upgrade(database, MIGRATIONS)
-    async with database.write() as connection:
-        for table in tables.metadata.tables.values():
-            if table is not tables.id_block:
-                await connection.execute(sa.delete(table))
-    await database.close()
-    return DATABASE_URL
-
-
-async def _migrated(directory: Path, name: str, scripts: Path) -> Path:
-    """Copy the file that every test starts from: migrating takes longer than most tests."""
-    template = directory.parent / f"{name}-template.db"
-    if not template.exists():
-        database = Database(f"sqlite:///{template}")
-        await migrations.upgrade(database, scripts)
-        await database.close()
-    return Path(shutil.copy(template, directory / f"{name}.db"))
+    return await empty_database(directory, "sms", MIGRATIONS, tables.metadata)

@@ -1,0 +1,67 @@
+"""Empty, migrated databases for tests: SQLite files, or databases of a server that the environment names."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from engines.sql_server import create_database
+from mesh import migrations
+from mesh.database import Database
+
+SERVER_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
+"""Any database of a server, with a user who may make others there: the tests use their own. Empty: SQLite files."""
+
+_files: dict[Path, bytes] = {}
+"""Migrated SQLite files by migrations: migrating takes longer than most tests."""
+
+_server_urls: dict[str, str] = {}
+"""What this process made on the server, by name."""
+
+
+async def empty_database(directory: Path, name: str, scripts: Path, metadata: sa.MetaData) -> str:
+    """Make a service's database with the tables that its migrations make and no rows; answer its URL.
+
+    On a server it is one a service and test process, emptied by the next call: a test has one of each.
+    """
+    if SERVER_URL:
+        url = await server_database(name)
+        await _empty(url, scripts, metadata)
+        return url
+    path = directory / f"{name}.db"
+    await asyncio.to_thread(path.write_bytes, await _migrated_file(scripts))
+    return f"sqlite:///{path}"
+
+
+async def server_database(name: str) -> str:
+    """Make a database of this test process on the server, where it did not yet; answer its URL."""
+    if name not in _server_urls:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+        _server_urls[name] = await create_database(SERVER_URL, f"test_{worker}_{name}")
+    return _server_urls[name]
+
+
+async def _empty(url: str, scripts: Path, metadata: sa.MetaData) -> None:
+    database = Database(url)
+    await migrations.upgrade(database, scripts)
+    async with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            # Its one row comes with the migrations.
+            if table.name != "id_block":
+                await connection.execute(sa.delete(table))
+    await database.close()
+
+
+async def _migrated_file(scripts: Path) -> bytes:
+    if scripts not in _files:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "migrated.db"
+            database = Database(f"sqlite:///{path}")
+            await migrations.upgrade(database, scripts)
+            await database.close()
+            _files[scripts] = await asyncio.to_thread(path.read_bytes)
+    return _files[scripts]
