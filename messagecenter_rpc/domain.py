@@ -137,6 +137,17 @@ class RecordStatus(StrEnum):
     UNKNOWN = "UNKNOWN"  # terminal
 
 
+TERMINAL = frozenset(
+    {
+        RecordStatus.SENT,
+        RecordStatus.SKIPPED,
+        RecordStatus.FAILED,
+        RecordStatus.CANCELLED,
+        RecordStatus.UNKNOWN,
+    }
+)
+
+
 class RecordEvent(StrEnum):
     """What happens to a record."""
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from messagecenter_rpc.domain import (
+    TERMINAL,
     TRANSITIONS,
     Call,
     Channel,
@@ -142,11 +143,11 @@ async def count_cancelled(connection: AsyncConnection, one: Call) -> int:
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def read_overdue(connection: AsyncConnection, status: RecordStatus, now_ms: int, limit: int) -> list[Record]:
-    """Read the records of one status that the sweep has to look at, the longest overdue first."""
+async def read_overdue(connection: AsyncConnection, now_ms: int, limit: int) -> list[Record]:
+    """Read the records that the sweep has to look at, the longest overdue first."""
     statement = (
         sa.select(record)
-        .where(record.c.status == status.value, record.c.look_at_ms <= now_ms)
+        .where(record.c.look_at_ms > 0, record.c.look_at_ms <= now_ms)
         .order_by(record.c.look_at_ms, record.c.record_id)
         .limit(limit)
     )
@@ -162,8 +163,11 @@ async def look_later(connection: AsyncConnection, record_ids: Iterable[int], loo
 
 async def move(connection: AsyncConnection, event: RecordEvent, record_ids: Iterable[int], **values: Any) -> None:
     """Take records through one event of TRANSITIONS, those whose status takes it, and set columns `values` on them."""
+    target = TRANSITIONS[event].target
+    if target in TERMINAL:
+        values = {**values, "look_at_ms": 0}
     # The status comes last, because MariaDB assigns one after the other and a value may look at what was.
-    assignments = {**values, "status": TRANSITIONS[event].target.value}
+    assignments = {**values, "status": target.value}
     for chunk in chunks(record_ids):
         statement = sa.update(record).where(record.c.record_id.in_(chunk), _has_source(event))
         await connection.execute(statement.ordered_values(*assignments.items()))

@@ -168,13 +168,22 @@ async def test_what_is_due_first_is_swept_first(center: MessageCenter) -> None:
 
 async def test_terminal_records_are_left_alone(center: MessageCenter) -> None:
     await center.device()
-    for status in ("SENT", "SKIPPED", "FAILED", "CANCELLED", "UNKNOWN"):
-        (record_id,) = await center.refresh()
-        await center.set_record(record_id, status=status)
-    before = await center.rows()
+    await center.send(MsgType=2)
+    cancelled = await center.send(MsgType=2)
+    await center.cancel(cancelled.call_id)
+    for outcome in (pb.IM_OUTCOME_SENT, pb.IM_OUTCOME_SKIPPED, pb.IM_OUTCOME_FAILED):
+        ids = [*await center.refresh(), *await center.refresh()]
+        await center.set_record(ids[1], may_be_sent=True)
+        await center.claim(ids)
+        await center.outcome(ids, outcome)
+    before = (await center.rows())[1:]
+    statuses = {row["status"] for row in before}
+    assert statuses == {"CANCELLED", "SENT", "SKIPPED", "FAILED", "UNKNOWN"}
+    assert {row["look_at_ms"] for row in before} == {0}
+    center.bus.lose_everything()
     center.clock.pass_seconds(1_000_000)
-    assert await center.sweep() == 0
-    assert await center.rows() == before
+    assert await center.sweep() == 1, "the one that nobody claimed"
+    assert (await center.rows())[1:] == before
 
 
 async def test_two_sweeps_at_once_publish_once(center: MessageCenter) -> None:

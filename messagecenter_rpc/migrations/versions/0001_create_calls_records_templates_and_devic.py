@@ -93,7 +93,7 @@ def upgrade() -> None:
         sa.Column("ended_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("record_id"),
     )
-    op.create_index("im_record_by_look", "im_record", ["status", "look_at_ms"], unique=False)
+    op.create_index("im_record_by_look", "im_record", ["look_at_ms"], unique=False)
     op.create_table(
         "im_template",
         sa.Column("template_id", sa.BigInteger(), autoincrement=False, nullable=False),
