@@ -40,15 +40,18 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def open_server(settings: Settings) -> AsyncIterator[Server]:
-    """Make the server, not yet started, and hold its database and its connections to Tencent open."""
+async def open_server(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Server]:
+    """Make the server, not yet started, and hold its database and its connections to Tencent open.
+
+    `clock` is what UserSigs and the times of messages are read by.
+    """
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
         if settings.migrate:
             await migrations.upgrade(database, MIGRATIONS)
         session = await stack.enter_async_context(open_session(settings))
-        commands = Commands(build_tencent(settings, session))
+        commands = Commands(build_tencent(settings, session, clock), clock)
         accounts = await stack.enter_async_context(
             Accounts(database, commands, cached_max=settings.accounts_cached_max)
         )
@@ -75,7 +78,9 @@ def open_session(settings: Settings) -> aiohttp.ClientSession:
     )
 
 
-def build_tencent(settings: Settings, session: aiohttp.ClientSession) -> Tencent:
+def build_tencent(
+    settings: Settings, session: aiohttp.ClientSession, clock: Callable[[], float] = time.time
+) -> Tencent:
     """Put the app behind its circuit and the lanes of its commands."""
     app = App(str(settings.txim_url), settings.txim_sdk_app_id, settings.txim_admin)
     user_sigs = UserSigs(
@@ -83,6 +88,7 @@ def build_tencent(settings: Settings, session: aiohttp.ClientSession) -> Tencent
         settings.txim_sdk_app_id,
         settings.txim_admin,
         settings.txim_user_sig_seconds,
+        clock,
     )
     policy = CircuitPolicy(settings.circuit_failures_max, settings.circuit_open_seconds, settings.circuit_stop_seconds)
     return Tencent(app, HttpCaller(session), user_sigs, build_lanes(settings), Circuit(_CIRCUIT, policy))

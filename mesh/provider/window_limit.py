@@ -68,7 +68,6 @@ class WindowLimit:
         self._filled_at = clock()
         self._takers: deque[_Taker] = deque()
         self._wanted = [0] * len(self._windows)
-        self._waking = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def wait_seconds(self, *amounts: int) -> float:
@@ -78,8 +77,7 @@ class WindowLimit:
 
     async def take(self, *amounts: int) -> None:
         """Wait for a turn and take it. A cancelled taker takes nothing."""
-        # Who was given a turn and has not run since is still before the one that comes now.
-        if not self._takers and not self._waking and self.wait_seconds(*amounts) == 0.0:
+        if not self._takers and self.wait_seconds(*amounts) == 0.0:
             self._levels = _added(self._levels, amounts, -1)
             return
         taker = _Taker(amounts)
@@ -88,10 +86,8 @@ class WindowLimit:
         self._serve()
         try:
             await taker.turn
-            self._waking -= 1
         except asyncio.CancelledError:
             if not taker.turn.cancelled():
-                self._waking -= 1
                 self._levels = _added(self._levels, amounts, +1)
             elif taker in self._takers:
                 self._takers.remove(taker)
@@ -126,7 +122,6 @@ class WindowLimit:
             if not taker.turn.done():
                 self._levels = _added(self._levels, taker.amounts, -1)
                 taker.turn.set_result(None)
-                self._waking += 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

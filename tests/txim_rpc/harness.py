@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +99,8 @@ def make_settings(directory: Path, url: str, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running_txim(settings: Settings) -> AsyncIterator[Txim]:
-    async with open_server(settings) as server:
+async def running_txim(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Txim]:
+    async with open_server(settings, clock) as server:
         await server.start()
         peer = Peer("txim_rpc", server.address, timeout_seconds=20)
         try:

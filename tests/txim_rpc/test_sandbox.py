@@ -255,7 +255,7 @@ async def until_sent(txim: Txim, request: pb.SendMsgRequest) -> None:
     async def is_sent() -> bool:
         return (await txim.send_again(request)).outcome == SENT
 
-    await eventually(is_sent, timeout_seconds=30)
+    await eventually(is_sent, timeout_seconds=60)
 
 
 async def until_sent_to_all(txim: Txim, wanted: pb.ImMessage, names: list[str]) -> None:
@@ -267,7 +267,7 @@ async def until_sent_to_all(txim: Txim, wanted: pb.ImMessage, names: list[str]) 
         left.difference_update(result.account for result in answer.results if result.outcome == SENT)
         return not left
 
-    await eventually(are_sent, timeout_seconds=30)
+    await eventually(are_sent, timeout_seconds=60)
 
 
 async def test_every_fault_of_the_sandbox_is_met_here(sandbox: SandboxAdmin) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import zlib
+from pathlib import Path
 
 import pytest
 import TLSSigAPIv2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from brandmesh.txim.v1 import txim_pb2 as pb
+from tests.txim_rpc.harness import SDK_APP_ID, SECRET_KEY, SENT, Txim, make_settings, running_txim
+from tests.txim_rpc.tencent_server import TencentServer, fail
+from txim_rpc.domain import Command
 from txim_rpc.user_sig import UserSigs, user_sig
 
 DAY = 24 * 3600
@@ -90,3 +96,38 @@ def test_of_many_that_were_refused_the_first_makes_a_new_one(clock: Clock, user_
     assert renewed != refused
     assert user_sigs.renew(refused) == renewed
     assert user_sigs.current() == renewed
+
+
+async def test_calls_carry_one_until_it_is_old_or_refused(tmp_path: Path, tencent: TencentServer, clock: Clock) -> None:
+    async with running_txim(make_settings(tmp_path, tencent.url), clock) as txim:
+        begun_at = clock.now
+        for seconds in (0, 3 * DAY, 4 * DAY):
+            clock.now = begun_at + seconds
+            assert (await send(txim)).outcome == SENT
+        clock.now += 10
+        tencent.script(Command.SEND_MSG, fail(70001))
+        assert (await send(txim)).outcome == SENT
+    made_at = [int(begun_at) + seconds for seconds in (0, 0, 0, 4 * DAY, 4 * DAY, 4 * DAY + 10)]
+    assert [asked.query["usersig"] for asked in tencent.asked] == [
+        user_sig(SECRET_KEY, SDK_APP_ID, "administrator", at, 7 * DAY) for at in made_at
+    ]
+
+
+async def test_calls_refused_at_once_share_a_new_one(tmp_path: Path, tencent: TencentServer, clock: Clock) -> None:
+    async with running_txim(make_settings(tmp_path, tencent.url), clock) as txim:
+        assert (await send(txim)).outcome == SENT
+        clock.now += 10
+        before = len(tencent.asked)
+
+        async def refuse_all(writer: asyncio.StreamWriter) -> None:
+            await tencent.has_been_asked(before + 5)
+            await fail(70001)(writer)
+
+        tencent.script(Command.SEND_MSG, *[refuse_all] * 5)
+        assert {result.outcome for result in await asyncio.gather(*[send(txim) for _ in range(5)])} == {SENT}
+    assert len({asked.query["usersig"] for asked in tencent.asked}) == 2
+
+
+async def send(txim: Txim) -> pb.SendResult:
+    """Send what is of use by any of the clocks here."""
+    return await txim.send(life_seconds=50 * 365 * DAY)

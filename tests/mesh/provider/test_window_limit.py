@@ -258,3 +258,15 @@ def test_who_gave_up_leaves_its_slot() -> None:
         return now()
 
     assert run(main) == pytest.approx(1 / Window(2, 1).per_second)
+
+
+def test_a_call_that_fails_leaves_its_slot() -> None:
+    async def main() -> list[int]:
+        turns, order = lane(calls_max=1, wait=1), list[int]()
+        with pytest.raises(ZeroDivisionError):
+            async with turns.admit(1):
+                raise ZeroDivisionError
+        await hold(turns, 0, order, 1)
+        return order
+
+    assert run(main) == [1]
