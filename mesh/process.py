@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import secrets
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -39,8 +42,15 @@ def run(settings_type: type[Settings], main: Main[Settings], service: str) -> No
     asyncio.run(_run_until_stopped(settings, main))
 
 
+def name_of_this_start() -> str:
+    """Name this start of this process, in 64 characters at most: a restarted one must not pass for one that died."""
+    return f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
 def _problem(settings_type: type[ProcessSettings], error: ErrorDetails) -> str:
     """Say what is wrong with a setting, by the name of its variable. Its value may be a secret and is not shown."""
+    if not error["loc"]:
+        return error["msg"]
     name, *inside = map(str, error["loc"])
     variable = f"{settings_type.model_config.get('env_prefix', '')}{name}".upper()
     return f"{'.'.join([variable, *inside])}: {error['msg']}"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import socket
 
 from mesh.bus.connect import connect_bus
 from mesh.channel import Peer
+from mesh.process import name_of_this_start
 from mesh.worker import Worker
 from messagecenter_rmq.clients import ImRecords, TxIm
 from messagecenter_rmq.consumer import route, sweep
@@ -23,7 +21,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     bus = connect_bus(settings.bus_url, settings.redis_url, consumer="messagecenter_rmq")
     records_peer = Peer("messagecenter_rpc", settings.peer_messagecenter, message_bytes_max=settings.message_bytes_max)
     txim_peer = Peer("txim_rpc", settings.peer_txim, message_bytes_max=settings.message_bytes_max)
-    async with ImRecords(records_peer, _consumer_name(), settings.lease_seconds) as records:
+    async with ImRecords(records_peer, name_of_this_start(), settings.lease_seconds) as records:
         limits = SendLimits(settings.sends_in_flight_max, settings.send_timeout_seconds)
         sender = Sender(records, TxIm(txim_peer, settings.send_timeout_seconds), limits)
         pipeline = Pipeline(records, sender, settings.batch_recipients_max, settings.lease_seconds, stop)
@@ -34,8 +32,3 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     await records_peer.close()
     await txim_peer.close()
     await bus.close()
-
-
-def _consumer_name() -> str:
-    """Name this start of this process: a restarted one must not pass for the one that died."""
-    return f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import socket
 
 from mesh.bus.connect import connect_bus
 from mesh.channel import Peer
 from mesh.inbox import Inbox, InboxConsumer, InboxOptions
+from mesh.process import name_of_this_start
 from mesh.redis_connection import connect_redis
 from mesh.worker import Worker
 from sms_rmq.callbacks import INBOX_NAME, CallbackHandler, CallbackRequeue, ReceiptPull
@@ -29,7 +27,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     redis = connect_redis(settings.redis_url, "sms_rmq")
     sms_peer = Peer("sms_rpc", settings.peer_sms, message_bytes_max=settings.message_bytes_max)
     cost_peer = Peer("costcenter_rpc", settings.peer_costcenter, message_bytes_max=settings.message_bytes_max)
-    leases = Leases(_consumer_name(), settings.claim_lease_seconds, settings.submit_lease_seconds)
+    leases = Leases(name_of_this_start(), settings.claim_lease_seconds, settings.submit_lease_seconds)
     async with (
         SmsDispatches(sms_peer, leases) as dispatches,
         CostCenter(cost_peer) as cost_center,
@@ -55,8 +53,3 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     await cost_peer.close()
     await redis.aclose()
     await bus.close()
-
-
-def _consumer_name() -> str:
-    """Name this start of this process: a restarted one must not pass for the one that died."""
-    return f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -20,11 +20,14 @@ from pydantic_core import PydanticUndefined
 import costcenter_rmq.settings
 import costcenter_rpc.settings
 import gateway.settings
+import messagecenter_rmq.settings
+import messagecenter_rpc.settings
 import order_rmq.settings
 import order_rpc.settings
 import sandbox.settings
 import sms_rmq.settings
 import sms_rpc.settings
+import txim_rpc.settings
 from mesh.settings import CommaSeparated, ProcessSettings, RmqSettings, RpcSettings
 from sms_rmq.providers.settings import ProviderAccountSettings
 
@@ -38,7 +41,7 @@ a message's type and destination and names its brand is taken; where none names 
 brand."""
 
 _SANDBOX = """\
-The stand-in for the SMS provider and the payment channel. What it does is told in its
+The stand-in for the SMS provider, Tencent Cloud IM and the payment channel. What it does is told in its
 [README](../sandbox/README.md)."""
 
 
@@ -53,8 +56,8 @@ class Section(NamedTuple):
 
 SECTIONS = (
     Section("Every process", ProcessSettings, "All but the sandbox."),
-    Section("Every gRPC service", RpcSettings, "`costcenter_rpc`, `sms_rpc` and `order_rpc`."),
-    Section("Every consumer", RmqSettings, "`costcenter_rmq`, `sms_rmq` and `order_rmq`."),
+    Section("Every gRPC service", RpcSettings, "All whose name ends in `_rpc`."),
+    Section("Every consumer", RmqSettings, "All whose name ends in `_rmq`."),
     Section("costcenter_rpc", costcenter_rpc.settings.Settings),
     Section("costcenter_rmq", costcenter_rmq.settings.Settings),
     Section("sms_rpc", sms_rpc.settings.Settings),
@@ -62,6 +65,9 @@ SECTIONS = (
     Section("A provider account", ProviderAccountSettings, _ACCOUNTS, prefix=""),
     Section("order_rpc", order_rpc.settings.Settings),
     Section("order_rmq", order_rmq.settings.Settings),
+    Section("messagecenter_rpc", messagecenter_rpc.settings.Settings),
+    Section("messagecenter_rmq", messagecenter_rmq.settings.Settings),
+    Section("txim_rpc", txim_rpc.settings.Settings),
     Section("gateway", gateway.settings.Settings),
     Section("sandbox", sandbox.settings.Settings, _SANDBOX, prefix="BRANDMESH_SANDBOX_"),
 )

@@ -25,6 +25,9 @@ PROCESSES = (
     "sms_rmq",
     "order_rpc",
     "order_rmq",
+    "messagecenter_rpc",
+    "messagecenter_rmq",
+    "txim_rpc",
     "gateway",
 )
 
@@ -98,7 +101,7 @@ def is_known(quoted: str, words: set[str]) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", ["way-of-one-sms.md", "ledger.md", "runbook.md", "rest.md"])
+@pytest.mark.parametrize("name", ["way-of-one-sms.md", "way-of-one-im-call.md", "ledger.md", "runbook.md", "rest.md"])
 def test_names_in_code_quotes_are_names_of_the_code(name: str, words: set[str]) -> None:
     quoted = {one for one in _CODE.findall((DOCS / name).read_text()) if _NAME.fullmatch(one)}
     assert {one for one in quoted if not is_known(one, words)} - FOREIGN_NAMES == set()

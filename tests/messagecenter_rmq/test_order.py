@@ -8,13 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
 
 from brandmesh.messagecenter.v1 import im_call_pb2
 from mesh.testing import eventually
 from mesh.worker import Worker
 from tests.messagecenter_rmq.chain import BRAND, BROADCAST, KITCHEN, ORDERED, SHOP, Chain, Process, running_chain
-from tests.messagecenter_rmq.clocks import RunningClock
 
 PER_SECOND = 60
 OTHER_BRAND = 1002
@@ -126,29 +124,3 @@ async def test_a_brand_with_very_many_calls_does_not_hold_up_another(tmp_path: P
 async def _is_sent(chain: Chain, call_id: str) -> bool:
     (record,) = await chain.records(call_id, OTHER_BRAND)
     return bool(record.text)
-
-
-@SILENT
-async def test_calls_are_not_late(tmp_path: Path) -> None:
-    """A hundred a second for three seconds, on time within a second."""
-    async with running_chain(tmp_path, clock=RunningClock()) as chain:
-        template_id = await chain.put_template("{number}")
-        await chain.open_kitchen(template_id=template_id, first_delay_seconds=1)
-        before = lateness()
-        async with working(chain, chain.first):
-            for _ in range(30):
-                await call_many(chain, 10)
-                await asyncio.sleep(0.1)
-            await until_sent(chain, 300)
-        after = lateness()
-    within = after["1.0"] - before["1.0"]
-    assert after["+Inf"] - before["+Inf"] == 300
-    assert within >= 297, "99 of 100 leave within a second"
-
-
-def lateness() -> dict[str, float]:
-    """Read how many broadcasts were within each time."""
-    buckets = ("1.0", "+Inf")
-    labels = [{"msg_type": "broadcast", "le": bucket} for bucket in buckets]
-    values = [REGISTRY.get_sample_value("im_lateness_seconds_bucket", one) or 0.0 for one in labels]
-    return dict(zip(buckets, values, strict=True))
