@@ -77,7 +77,7 @@ class WindowLimit:
 
     async def take(self, *amounts: int) -> None:
         """Wait for a turn and take it. A cancelled taker takes nothing."""
-        if not self._takers and self.wait_seconds(*amounts) == 0.0:
+        if self.wait_seconds(*amounts) == 0.0:
             self._levels = _added(self._levels, amounts, -1)
             return
         taker = _Taker(amounts)

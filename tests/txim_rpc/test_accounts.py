@@ -106,6 +106,16 @@ async def test_more_accounts_than_are_kept_in_memory(start: StartTxim, tencent: 
     assert [name for names in imported(tencent) for name in names] == names
 
 
+async def test_those_that_are_used_stay_in_memory(tencent: TencentServer, tmp_path: Path) -> None:
+    async with running_accounts(make_settings(tmp_path, tencent.url, accounts_cached_max=1000)) as accounts:
+        names = [f"desk-{number}" for number in range(1000)]
+        for begin in (0, 500):
+            await accounts.ensure([Account(name) for name in names[begin : begin + 500]])
+        await accounts.ensure([Account("desk-0")])
+        await accounts.ensure([Account("another")])
+        assert list(accounts._cached) == [*names[2:], "desk-0", "another"]
+
+
 async def test_many_messages_to_one_new_account_share_an_import(txim: Txim, tencent: TencentServer) -> None:
     opened, answer = gate()
     tencent.script(Command.ACCOUNT_IMPORT, answer)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mesh.provider.rate_limit import ThrottledError
 from mesh.provider.window_limit import JITTER_SECONDS, Lane, Window, WindowLimit
-from tests.mesh.provider.virtual_time import now, run
+from tests.mesh.provider.virtual_time import keep_busy, now, run
 
 CALLS = Window(200, 1)
 RECIPIENTS = Window(12_000, 60, 500)
@@ -116,6 +116,25 @@ def test_a_large_taker_is_not_overtaken_by_small_ones() -> None:
         return [amount for _, amount in granted]
 
     assert run(main) == [10, 10, 1, 1, 10, 1]
+
+
+def test_nobody_passes_one_whose_timer_is_late() -> None:
+    async def main() -> list[str]:
+        limited, order = limit(Window(20, 1, 10)), list[str]()
+
+        async def take(name: str, amount: int) -> None:
+            await limited.take(amount)
+            order.append(name)
+
+        await limited.take(10)
+        first = asyncio.ensure_future(take("first", 10))
+        await asyncio.sleep(0)
+        keep_busy(10)
+        await take("second", 1)
+        await first
+        return order
+
+    assert run(main) == ["first", "second"]
 
 
 def test_who_gave_up_has_taken_nothing() -> None:

@@ -33,6 +33,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def pass_time(self, seconds: float) -> None:
+        self._jumping.now += seconds
+
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -41,3 +44,10 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def keep_busy(seconds: float) -> None:
+    """Let time pass as it does while the loop is kept from running: timers are late."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.pass_time(seconds)
