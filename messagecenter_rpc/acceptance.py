@@ -1,4 +1,4 @@
-"""What a call has to fulfil before anything is stored, and which messages it becomes. No input or output here."""
+"""What a call has to fulfil before anything is stored, and which messages it becomes. Nothing is read or written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from messagecenter_rpc.broadcast import BroadcastConfig, ConfigKey, Configs
 from messagecenter_rpc.control_characters import is_plain_text
 from messagecenter_rpc.devices import Device
 from messagecenter_rpc.domain import RECORDS_MAX, RULES, Channel, Event, MsgType, SkipReason
-from messagecenter_rpc.storage import to_json
 from messagecenter_rpc.templates import Template
 
 MESSAGE_BYTES_MAX = 12_288
@@ -184,7 +183,7 @@ def _params_violations(params: Mapping[str, str]) -> list[FieldViolation]:
         for name, value in params.items()
         if not is_plain_text(value)
     ]
-    if len(to_json(params).encode()) > MESSAGE_BYTES_MAX:
+    if len(_json(dict(params)).encode()) > MESSAGE_BYTES_MAX:
         violations.append(FieldViolation("callParams", f"take more than {MESSAGE_BYTES_MAX} bytes as JSON"))
     return violations
 
@@ -227,9 +226,13 @@ def _check_size(prepared: PreparedCall, templates: Mapping[int, Template]) -> No
 def _message_bytes(params: Mapping[str, str], template: Template | None) -> int:
     """Count the bytes of a message as it goes to Tencent. Parameters that are missing count nothing."""
     if template is None:
-        element = {"MsgType": "TIMCustomElem", "MsgContent": {"Data": to_json(params)}}
+        element = {"MsgType": "TIMCustomElem", "MsgContent": {"Data": _json(dict(params))}}
     else:
         text = parse_template(template.content)
         filled = text.render({name: params.get(name, "") for name in text.parameters})
         element = {"MsgType": "TIMTextElem", "MsgContent": {"Text": filled}}
-    return len(json.dumps([element], ensure_ascii=False).encode()) + ENVELOPE_BYTES
+    return len(_json([element]).encode()) + ENVELOPE_BYTES
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -181,18 +181,13 @@ def _call_row(one: Call) -> dict[str, Any]:
     return {
         **_fields(one),
         "channels": json.dumps(one.channels),
-        "params": to_json(one.params),
+        "params": json.dumps(dict(one.params), ensure_ascii=False, separators=(",", ":")),
         "skipped": json.dumps(one.skipped),
     }
 
 
 def _fields(one: Call | Record) -> dict[str, Any]:
     return {name: getattr(one, name) for name in one.__slots__}
-
-
-def to_json(params: Mapping[str, str]) -> str:
-    """Write parameters as compact JSON."""
-    return json.dumps(dict(params), ensure_ascii=False, separators=(",", ":"))
 
 
 def to_call(row: Any) -> Call:

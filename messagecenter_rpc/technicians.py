@@ -40,7 +40,7 @@ class Technicians:
             now_ms = await self._database.now_ms(connection)
             said = Technician(brand_id, technician_id, on, now_ms if at_ms is None else at_ms)
             if not 0 < said.clock_at_ms <= now_ms + AHEAD_MS_MAX:
-                raise invalid_field("clock_time", "is not a time of the past")
+                raise invalid_field("clock_time", "is before 1970 or in the future")
             row = {name: getattr(said, name) for name in said.__slots__}
             await self._database.insert_ignore(connection, technician, [row])
             statement = sa.select(technician).where(*_is(brand_id, technician_id))

@@ -123,7 +123,7 @@ async def test_every_wrong_field_is_named_at_once(center: MessageCenter) -> None
 
 
 # The most that a text may have: 12 KB, less the envelope and what JSON puts around it.
-_AROUND_TEXT = len(json.dumps([{"MsgType": "TIMTextElem", "MsgContent": {"Text": ""}}]))
+_AROUND_TEXT = len(json.dumps([{"MsgType": "TIMTextElem", "MsgContent": {"Text": ""}}], separators=(",", ":")))
 
 
 @pytest.mark.parametrize(("character", "character_bytes"), [("x", 1), ("水", 3), ('"', 2), ("\n", 2), ("🥟", 4)])
