@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.coalesce import Coalescer
 from mesh.database import Database
@@ -117,8 +118,8 @@ class Accepting:
         keys = [(request.brand_id, request.request_id) for request in requests.values()]
         async with self._database.read() as connection:
             known = await storage.read_calls_by_request(connection, keys)
-        new = [request for request in requests.values() if (request.brand_id, request.request_id) not in known]
-        standing = await self._read_standing(new)
+            new = [request for request in requests.values() if (request.brand_id, request.request_id) not in known]
+            standing = await self._read_standing(connection, new)
         outcomes: dict[int, Call | BaseException] = {}
         prepared: dict[int, PreparedCall] = {}
         for position, request in requests.items():
@@ -132,13 +133,12 @@ class Accepting:
                 outcomes[position] = refusal
         return outcomes, prepared
 
-    async def _read_standing(self, requests: Sequence[SendCall]) -> Standing:
-        async with self._database.read() as connection:
-            now_ms = await self._database.now_ms(connection)
-            configs = await read_configs(connection, [request.config_key for request in requests])
-            devices = await read_shop_devices(connection, {(one.brand_id, one.shop_id) for one in requests})
-            own_templates = {request.msg_template_id for request in requests if request.msg_template_id}
-            templates = await read_templates(connection, configs.template_ids | own_templates)
+    async def _read_standing(self, connection: AsyncConnection, requests: Sequence[SendCall]) -> Standing:
+        now_ms = await self._database.now_ms(connection)
+        configs = await read_configs(connection, [request.config_key for request in requests])
+        devices = await read_shop_devices(connection, {(one.brand_id, one.shop_id) for one in requests})
+        own_templates = {request.msg_template_id for request in requests if request.msg_template_id}
+        templates = await read_templates(connection, configs.template_ids | own_templates)
         return Standing(now_ms, configs, devices, templates)
 
     async def _store_all(self, prepared: Mapping[int, PreparedCall], outcomes: dict[int, Call | BaseException]) -> None:

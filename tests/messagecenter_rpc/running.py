@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from brandmesh.messagecenter.v1 import messagecenter_pb2, messagecenter_pb2_grpc
 from brandmesh.txim.v1 import txim_pb2, txim_pb2_grpc
-from mesh import migrations
 from mesh.bus.memory import MemoryBus
 from mesh.channel import Peer
 from mesh.database import Database
@@ -36,11 +31,9 @@ from messagecenter_rpc.sweeping import Sweeping
 from messagecenter_rpc.technicians import Technicians
 from messagecenter_rpc.templates import Templates
 from messagecenter_rpc.wiring import MIGRATIONS
+from tests.databases import empty_database
 from tests.messagecenter_rpc.harness import MessageCenter
 from tests.sms_rpc.control import Clock, ClockedDatabase, SwitchedBus
-
-DATABASE_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
-"""A database of a server, to run these tests on it; its tables are emptied before each. Empty: SQLite."""
 
 
 class Tencent(txim_pb2_grpc.TxImServiceServicer):
@@ -71,7 +64,7 @@ async def running(directory: Path) -> AsyncIterator[MessageCenter]:
     clock, tencent = Clock(), Tencent()  # type: ignore[abstract]  # one of its methods is called
     bus = SwitchedBus(lambda: clock.now_ms)
     async with AsyncExitStack() as stack:
-        database = ClockedDatabase(await prepare(directory), clock)
+        database = ClockedDatabase(await empty_database(directory, "messagecenter", MIGRATIONS, tables.metadata), clock)
         stack.push_async_callback(database.close)
         txim = await serve_tencent(tencent, stack)
         peer = await serve(database, bus, txim, stack)
@@ -140,27 +133,3 @@ async def _start(server: Server, name: str, stack: AsyncExitStack) -> Peer:
     peer = Peer(name, server.address, timeout_seconds=60)
     stack.push_async_callback(peer.close)
     return peer
-
-
-async def prepare(directory: Path) -> str:
-    """Make an empty, migrated database; answer its URL."""
-    if not DATABASE_URL:
-        return f"sqlite:///{await _migrated(directory)}"
-    database = Database(DATABASE_URL)
-    await migrations.upgrade(database, MIGRATIONS)
-    async with database.write() as connection:
-        for table in tables.metadata.tables.values():
-            if table is not tables.id_block:
-                await connection.execute(sa.delete(table))
-    await database.close()
-    return DATABASE_URL
-
-
-async def _migrated(directory: Path) -> Path:
-    """Copy the file that every test starts from: migrating takes longer than most tests."""
-    template = directory.parent / "messagecenter-template.db"
-    if not template.exists():
-        database = Database(f"sqlite:///{template}")
-        await migrations.upgrade(database, MIGRATIONS)
-        await database.close()
-    return Path(shutil.copy(template, directory / "messagecenter.db"))

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from brandmesh.messagecenter.v1 import im_call_pb2
 from brandmesh.messagecenter.v1 import messagecenter_pb2 as pb
+from tests.databases import SERVER_URL
 from tests.messagecenter_rpc.harness import (
     BRAND,
     KITCHEN,
@@ -19,9 +20,8 @@ from tests.messagecenter_rpc.harness import (
     MessageCenter,
     record_ids_of,
 )
-from tests.messagecenter_rpc.running import DATABASE_URL
 
-pytestmark = pytest.mark.skipif(bool(DATABASE_URL), reason="reads the plans of SQLite")
+pytestmark = pytest.mark.skipif(bool(SERVER_URL), reason="reads the plans of SQLite")
 
 PLANNED = ("SELECT", "UPDATE", "DELETE")
 
