@@ -39,7 +39,7 @@ def start(state: Path) -> tuple[subprocess.Popen[str], str]:
 def stop(process: subprocess.Popen[str], number: signal.Signals) -> None:
     """Stop it, and see that none of its processes is left."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    assert len(family) == 10
+    assert len(family) == 13
     process.send_signal(number)
     _, alive = psutil.wait_procs(family, timeout=SECONDS_MAX)
     assert process.stdout is not None
@@ -63,10 +63,11 @@ print(urllib.request.urlopen(request).read().decode())
 
 
 @pytest.mark.timeout(150)
-def test_it_shows_one_sms_stops_cleanly_and_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_it_shows_an_sms_and_a_call_stops_cleanly_and_goes_on_where_it_was(tmp_path: Path) -> None:
     process, printed = start(tmp_path)
     for step in ("accepted", "queued", "charged", "submitted", "delivered"):
         assert step in printed
+    assert "801房间下单了水饺2份,请注意" in printed
     message_id = printed.split("SMS ")[1].split()[0]
     first = json.loads((tmp_path / "demo.json").read_text())
     assert set(first) == {"gateway", "brands", "grpc", "sandbox"}
