@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest_asyncio
 
+from tests.databases import empty_database
 from tests.txim_rpc.harness import Txim, make_settings, running_txim
 from tests.txim_rpc.tencent_server import TencentServer, running_tencent
+from txim_rpc.tables import metadata
+from txim_rpc.wiring import MIGRATIONS
 
 StartTxim = Callable[..., Awaitable[Txim]]
 
@@ -20,12 +23,17 @@ async def tencent() -> AsyncIterator[TencentServer]:
 
 
 @pytest_asyncio.fixture
-async def start(tmp_path: Path, tencent: TencentServer) -> AsyncIterator[StartTxim]:
+async def database_url(tmp_path: Path) -> str:
+    return await empty_database(tmp_path, "txim", MIGRATIONS, metadata)
+
+
+@pytest_asyncio.fixture
+async def start(database_url: str, tencent: TencentServer) -> AsyncIterator[StartTxim]:
     """Start the service with other settings than the usual ones."""
     async with AsyncExitStack() as stack:
 
         async def begin(**changes: Any) -> Txim:
-            return await stack.enter_async_context(running_txim(make_settings(tmp_path, tencent.url, **changes)))
+            return await stack.enter_async_context(running_txim(make_settings(database_url, tencent.url, **changes)))
 
         yield begin
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,12 +84,12 @@ def message(life_seconds: float = 3600.0, **changes: Any) -> pb.ImMessage:
     return pb.ImMessage(**(fields | changes))
 
 
-def make_settings(directory: Path, url: str, **changes: Any) -> Settings:
+def make_settings(database_url: str, tencent_url: str, **changes: Any) -> Settings:
     fields: dict[str, Any] = {
         "listen": "127.0.0.1:0",
         "drain_seconds": 0.5,
-        "database_url": f"sqlite:///{directory / 'txim.db'}",
-        "txim_url": url,
+        "database_url": database_url,
+        "txim_url": tencent_url,
         "txim_sdk_app_id": SDK_APP_ID,
         "txim_secret_key": SECRET_KEY,
         "call_timeout_seconds": 5,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from mesh import migrations
 from mesh.database import Database
 from mesh.testing import eventually
 from tests.sms_rmq.providers.scripted_server import Answer, http
@@ -31,7 +29,7 @@ from txim_rpc.accounts import PENDING_MAX, Accounts
 from txim_rpc.commands import Commands
 from txim_rpc.domain import Account, Command
 from txim_rpc.settings import Settings
-from txim_rpc.wiring import MIGRATIONS, build_tencent, open_session
+from txim_rpc.wiring import build_tencent, open_session
 
 IMPORTS = (Command.ACCOUNT_IMPORT, Command.MULTIACCOUNT_IMPORT)
 
@@ -55,9 +53,9 @@ def imported(tencent: TencentServer) -> list[list[str]]:
     ]
 
 
-async def rows(directory: Path) -> dict[str, str]:
+async def rows(database_url: str) -> dict[str, str]:
     """The remembered accounts with their nicks."""
-    database = Database(f"sqlite:///{directory / 'txim.db'}")
+    database = Database(database_url)
     async with database.read() as connection:
         found = {row.account: row.nick for row in await connection.execute(sa.select(tables.imported_account))}
     await database.close()
@@ -68,7 +66,6 @@ async def rows(directory: Path) -> dict[str, str]:
 async def running_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     """Build what keeps the accounts, without the rpcs before it."""
     database = Database(settings.database_url)
-    await migrations.upgrade(database, MIGRATIONS)
     async with open_session(settings) as session:
         commands = Commands(build_tencent(settings, session))
         async with Accounts(database, commands, cached_max=settings.accounts_cached_max) as accounts:
@@ -77,16 +74,16 @@ async def running_accounts(settings: Settings) -> AsyncIterator[Accounts]:
 
 
 async def test_an_account_is_imported_before_the_first_message_and_not_again(
-    txim: Txim, tencent: TencentServer, tmp_path: Path
+    txim: Txim, tencent: TencentServer, database_url: str
 ) -> None:
     for _ in range(3):
         assert (await txim.send("desk-1", nick="Desk 1")).outcome == SENT
     assert tencent.commands == [Command.ACCOUNT_IMPORT, *[Command.SEND_MSG] * 3]
-    assert await rows(tmp_path) == {"desk-1": "Desk 1"}
+    assert await rows(database_url) == {"desk-1": "Desk 1"}
 
 
-async def test_imported_accounts_are_remembered_over_a_restart(tmp_path: Path, tencent: TencentServer) -> None:
-    settings = make_settings(tmp_path, tencent.url)
+async def test_imported_accounts_are_remembered_over_a_restart(database_url: str, tencent: TencentServer) -> None:
+    settings = make_settings(database_url, tencent.url)
     async with running_txim(settings) as txim:
         await txim.send("desk-1")
         await txim.send_all("desk-2", "desk-3")
@@ -106,8 +103,8 @@ async def test_more_accounts_than_are_kept_in_memory(start: StartTxim, tencent: 
     assert [name for names in imported(tencent) for name in names] == names
 
 
-async def test_those_that_are_used_stay_in_memory(tencent: TencentServer, tmp_path: Path) -> None:
-    async with running_accounts(make_settings(tmp_path, tencent.url, accounts_cached_max=1000)) as accounts:
+async def test_those_that_are_used_stay_in_memory(tencent: TencentServer, database_url: str) -> None:
+    async with running_accounts(make_settings(database_url, tencent.url, accounts_cached_max=1000)) as accounts:
         names = [f"desk-{number}" for number in range(1000)]
         for begin in (0, 500):
             await accounts.ensure([Account(name) for name in names[begin : begin + 500]])
@@ -128,11 +125,11 @@ async def test_many_messages_to_one_new_account_share_an_import(txim: Txim, tenc
 
 
 async def test_accounts_that_wait_for_an_import_go_together_a_hundred_at_a_time(
-    tencent: TencentServer, tmp_path: Path
+    tencent: TencentServer, database_url: str
 ) -> None:
     opened, answer = gate()
     tencent.script(Command.ACCOUNT_IMPORT, answer)
-    async with running_accounts(make_settings(tmp_path, tencent.url)) as accounts:
+    async with running_accounts(make_settings(database_url, tencent.url)) as accounts:
         waiting = [asyncio.ensure_future(accounts.ensure([Account("desk-0")]))]
         await tencent.has_been_asked(1)
         waiting += [asyncio.ensure_future(accounts.ensure([Account(f"desk-{n % 151}")])) for n in range(300)]
@@ -143,10 +140,10 @@ async def test_accounts_that_wait_for_an_import_go_together_a_hundred_at_a_time(
     assert len({name for names in imported(tencent) for name in names}) == 151
 
 
-async def test_more_accounts_than_may_wait_are_put_back(tencent: TencentServer, tmp_path: Path) -> None:
+async def test_more_accounts_than_may_wait_are_put_back(tencent: TencentServer, database_url: str) -> None:
     opened, answer = gate()
     tencent.script(Command.ACCOUNT_IMPORT, answer)
-    async with running_accounts(make_settings(tmp_path, tencent.url)) as accounts:
+    async with running_accounts(make_settings(database_url, tencent.url)) as accounts:
         first = asyncio.ensure_future(accounts.ensure([Account("desk-0")]))
         await tencent.has_been_asked(1)
         many = [Account(f"desk-{number}") for number in range(500)]
@@ -175,21 +172,21 @@ async def test_an_import_outlives_the_sender_that_asked_first(txim: Txim, tencen
 
 
 async def test_an_account_that_tencent_forgot_is_imported_again(
-    txim: Txim, tencent: TencentServer, tmp_path: Path
+    txim: Txim, tencent: TencentServer, database_url: str
 ) -> None:
     await txim.send("desk-1", nick="Desk 1")
     tencent.script(Command.SEND_MSG, fail(90012))
     assert (await txim.send("desk-1", nick="Desk one")).outcome == SENT
     assert imported(tencent) == [["desk-1"], ["desk-1"]]
-    assert await rows(tmp_path) == {"desk-1": "Desk one"}
+    assert await rows(database_url) == {"desk-1": "Desk one"}
 
 
 async def test_an_account_that_stays_unknown_is_imported_again_by_the_next_message(
-    txim: Txim, tencent: TencentServer, tmp_path: Path
+    txim: Txim, tencent: TencentServer, database_url: str
 ) -> None:
     tencent.script(Command.SEND_MSG, fail(90012), fail(90012))
     assert told(await txim.send()) == (RETRY, "IM_ACCOUNT_UNKNOWN", 90012)
-    assert await rows(tmp_path) == {}
+    assert await rows(database_url) == {}
     assert (await txim.send()).outcome == SENT
     assert imported(tencent) == [["desk-1"]] * 3
 
@@ -234,7 +231,7 @@ async def test_an_import_whose_answer_cannot_be_read(
     assert {told(result) for result in results} == {(RETRY, "IM_ANSWER_UNREADABLE", 0)}
 
 
-async def test_importing_gives_a_new_nick(txim: Txim, tencent: TencentServer, tmp_path: Path) -> None:
+async def test_importing_gives_a_new_nick(txim: Txim, tencent: TencentServer, database_url: str) -> None:
     await txim.import_account("desk-1", "Desk 1")
     await txim.import_account("desk-1", "Desk one")
     await txim.import_account("desk-2")
@@ -243,15 +240,15 @@ async def test_importing_gives_a_new_nick(txim: Txim, tencent: TencentServer, tm
         {"UserID": "desk-1", "Nick": "Desk one"},
         {"UserID": "desk-2"},
     ]
-    assert await rows(tmp_path) == {"desk-1": "Desk one", "desk-2": ""}
+    assert await rows(database_url) == {"desk-1": "Desk one", "desk-2": ""}
     await txim.send("desk-1")
     assert tencent.commands[-1] is Command.SEND_MSG
 
 
-async def test_importing_many_names_those_that_failed(txim: Txim, tencent: TencentServer, tmp_path: Path) -> None:
+async def test_importing_many_names_those_that_failed(txim: Txim, tencent: TencentServer, database_url: str) -> None:
     tencent.script(Command.MULTIACCOUNT_IMPORT, ok(FailAccounts=["desk-2", "somebody-else"]))
     assert await txim.import_accounts("desk-1", "desk-2", "desk-3") == ["desk-2"]
-    assert sorted(await rows(tmp_path)) == ["desk-1", "desk-3"]
+    assert sorted(await rows(database_url)) == ["desk-1", "desk-3"]
 
 
 async def test_importing_many_names_an_account_once(txim: Txim, tencent: TencentServer) -> None:

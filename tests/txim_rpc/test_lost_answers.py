@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -111,11 +110,11 @@ async def test_an_answer_within_its_time_counts(start: StartTxim, tencent: Tence
     assert (await txim.send()).outcome == SENT
 
 
-async def test_nobody_listening_is_no_lost_answer(tmp_path: Path) -> None:
+async def test_nobody_listening_is_no_lost_answer(database_url: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        async with running_txim(make_settings(tmp_path, url)) as txim:
+        async with running_txim(make_settings(database_url, url)) as txim:
             with capture_logs() as logs:
                 assert told(await txim.send()) == (RETRY, "IM_UNREACHABLE", 0)
     (line,) = [line for line in logs if line["event"] == "txim_call_failed"]

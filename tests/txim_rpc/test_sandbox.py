@@ -52,11 +52,11 @@ async def sandbox(sandbox_url: str) -> AsyncIterator[SandboxAdmin]:
 
 
 @pytest_asyncio.fixture
-async def start(tmp_path: Path, sandbox_url: str) -> AsyncIterator[Start]:
+async def start(database_url: str, sandbox_url: str) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def begin(**changes: Any) -> Txim:
-            return await stack.enter_async_context(running_txim(make_settings(tmp_path, sandbox_url, **changes)))
+            return await stack.enter_async_context(running_txim(make_settings(database_url, sandbox_url, **changes)))
 
         yield begin
 

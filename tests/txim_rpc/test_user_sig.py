@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import zlib
-from pathlib import Path
 
 import pytest
 import TLSSigAPIv2
@@ -98,8 +97,10 @@ def test_of_many_that_were_refused_the_first_makes_a_new_one(clock: Clock, user_
     assert user_sigs.current() == renewed
 
 
-async def test_calls_carry_one_until_it_is_old_or_refused(tmp_path: Path, tencent: TencentServer, clock: Clock) -> None:
-    async with running_txim(make_settings(tmp_path, tencent.url), clock) as txim:
+async def test_calls_carry_one_until_it_is_old_or_refused(
+    database_url: str, tencent: TencentServer, clock: Clock
+) -> None:
+    async with running_txim(make_settings(database_url, tencent.url), clock) as txim:
         begun_at = clock.now
         for seconds in (0, 3 * DAY, 4 * DAY):
             clock.now = begun_at + seconds
@@ -113,8 +114,8 @@ async def test_calls_carry_one_until_it_is_old_or_refused(tmp_path: Path, tencen
     ]
 
 
-async def test_calls_refused_at_once_share_a_new_one(tmp_path: Path, tencent: TencentServer, clock: Clock) -> None:
-    async with running_txim(make_settings(tmp_path, tencent.url), clock) as txim:
+async def test_calls_refused_at_once_share_a_new_one(database_url: str, tencent: TencentServer, clock: Clock) -> None:
+    async with running_txim(make_settings(database_url, tencent.url), clock) as txim:
         assert (await send(txim)).outcome == SENT
         clock.now += 10
         before = len(tencent.asked)
