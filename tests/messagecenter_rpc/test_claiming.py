@@ -49,8 +49,10 @@ async def test_a_lease_holds_until_it_is_over_and_then_the_record_may_have_been_
     center.clock.pass_ms(29_999)
     assert await center.claim(ids, "second") == []
     center.clock.pass_ms(1)
-    ((delivery),) = await center.claim(ids, "second")
+    (delivery,) = await center.claim(ids, "second")
     assert (delivery.recipients[0].may_be_sent, delivery.recipients[0].attempt) == (True, 1)
+    (row,) = await center.rows()
+    assert (row["may_be_sent"], row["attempt"], row["consumer"]) == (True, 1, "second")
 
     await center.outcome(ids, pb.IM_OUTCOME_SKIPPED, consumer="first")
     assert await center.statuses() == ["SENDING"], "the first has lost it"

@@ -60,6 +60,7 @@ async def test_of_two_outcomes_of_one_record_the_first_stands(center: MessageCen
     for _ in range(2):
         await center.device()
     ids = await center.refresh()
+    await center.due_ids()
     await center.claim(ids)
     outcomes = [
         pb.ImRecordOutcome(record_ids=[ids[0], ids[0]], outcome=pb.IM_OUTCOME_SENT),
@@ -69,6 +70,7 @@ async def test_of_two_outcomes_of_one_record_the_first_stands(center: MessageCen
     request = pb.RecordImOutcomesRequest(consumer="first", outcomes=outcomes)
     await center.peer.call(center.records.RecordImOutcomes, request)
     assert await center.statuses() == ["SENT", "FAILED"]
+    assert await center.due_ids() == [], "neither is tried again"
 
 
 async def test_outcomes_of_more_records_than_one_transaction_writes(center: MessageCenter) -> None:

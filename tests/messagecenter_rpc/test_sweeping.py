@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.typing import EventDict
 
 from brandmesh.messagecenter.v1 import messagecenter_pb2 as pb
+from mesh.bus.id_messages import publish_ids
+from messagecenter_rpc import storage
+from messagecenter_rpc.domain import Record
 from messagecenter_rpc.publisher import Publisher
 from tests.messagecenter_rpc.harness import MessageCenter, record_ids_of, refused
 
@@ -118,6 +122,19 @@ async def test_what_came_after_the_oldest_message_is_waited_for_and_what_came_be
     assert await center.due_ids() == [waiting, lost]
 
 
+@pytest.mark.parametrize(("late_seconds", "published"), [(9, 0), (11, 1)])
+async def test_a_message_may_come_to_its_queue_a_little_late(
+    center: MessageCenter, late_seconds: int, published: int
+) -> None:
+    await center.device()
+    ids = await center.refresh()
+    center.bus.lose_everything()
+    center.clock.pass_seconds(late_seconds)
+    await publish_ids(center.bus, "im.call.7", ids)
+    center.clock.pass_seconds(31 - late_seconds)
+    assert await center.sweep() == published
+
+
 async def test_a_record_whose_consumer_went_away_comes_again_and_may_have_been_sent(center: MessageCenter) -> None:
     await center.device()
     ids = await center.refresh()
@@ -184,6 +201,37 @@ async def test_terminal_records_are_left_alone(center: MessageCenter) -> None:
     center.clock.pass_seconds(1_000_000)
     assert await center.sweep() == 1, "the one that nobody claimed"
     assert (await center.rows())[1:] == before
+
+
+async def test_what_waits_in_its_queue_does_not_keep_the_rest_from_being_looked_at(center: MessageCenter) -> None:
+    await center.device()
+    for _ in range(2):
+        await center.refresh()
+    center.clock.pass_seconds(31)
+    center.bus.is_away = True
+    await center.refresh()
+    center.bus.is_away = False
+    assert [await center.sweep(2) for _ in range(3)] == [0, 1, 0]
+
+
+async def test_what_is_claimed_between_the_look_and_the_taking_is_left_to_its_consumer(
+    center: MessageCenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await center.device()
+    ids = await center.refresh()
+    center.bus.lose_everything()
+    center.clock.pass_seconds(31)
+    read_overdue = storage.read_overdue
+
+    async def read_and_lose_the_race(connection: AsyncConnection, now_ms: int, limit: int) -> list[Record]:
+        overdue = await read_overdue(connection, now_ms, limit)
+        assert len(await center.claim(ids)) == 1
+        return overdue
+
+    monkeypatch.setattr(storage, "read_overdue", read_and_lose_the_race)
+    assert await center.sweep() == 0
+    await center.outcome(ids)
+    assert await center.statuses() == ["SENT"]
 
 
 async def test_two_sweeps_at_once_publish_once(center: MessageCenter) -> None:
