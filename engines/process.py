@@ -96,7 +96,7 @@ class ServerProcess:
         await self._process.wait()
         # The next start must not find children of this one still at the files.
         async with asyncio.timeout(_KILL_SECONDS_MAX):
-            while any(_runs(one) for one in family):
+            while any(_runs(one) for one in family):  # noqa: ASYNC110  # the system sends no event of another's child
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _wait_until(self, answers: Callable[[], Awaitable[bool]], seconds_max: float) -> None:

@@ -22,13 +22,13 @@ class Redis:
         """Install Debian's package."""
         debian.install("redis-server", _find)
 
-    async def start(self, home: Path) -> SingleServer:
-        """Start it with its data in `home`."""
+    async def start(self, home: Path, port: int = 0) -> SingleServer:
+        """Start it with its data in `home`; port 0 takes a free one."""
         binary = _find()
         if binary is None:
             raise EngineMissingError("redis-server is not on this machine: fetch it first")
         await asyncio.to_thread(home.mkdir, parents=True, exist_ok=True)
-        port = free_port()
+        port = port or free_port()
         program = Program((str(binary), *_options(home, port)), home / "redis.log")
         process = await ServerProcess.start(program, lambda: _answers(port))
         return SingleServer(process, f"redis://{LOOPBACK}:{port}/0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -42,17 +43,28 @@ def answers(url: str) -> Callable[[], Awaitable[bool]]:
 
 async def create_database(url: str, name: str) -> str:
     """Make an empty database beside the one at `url`, in the place of one of that name; answer its URL."""
-    parsed = make_url(url)
-    is_postgresql = parsed.get_backend_name() == "postgresql"
-    await _execute(url, *_creation(name, is_postgresql=is_postgresql))
-    return parsed.set(database=name).render_as_string(hide_password=False)
+    await drop_database(url, name)
+    quote = '"' if _is_postgresql(url) else "`"
+    await _execute(url, f"CREATE DATABASE {quote}{name}{quote}")
+    return database_url(url, name)
 
 
-def _creation(name: str, *, is_postgresql: bool) -> tuple[str, ...]:
-    if is_postgresql:
-        return f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}"'
-    # Without the note that there was none to drop, which the driver makes a warning.
-    return "SET sql_notes=0", f"DROP DATABASE IF EXISTS `{name}`", f"CREATE DATABASE `{name}`"
+async def drop_database(url: str, name: str) -> None:
+    """Remove a database beside the one at `url`, if there is one of that name, and whoever is connected to it."""
+    if _is_postgresql(url):
+        await _execute(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    else:
+        # Without the note that there was none, which the driver makes a warning.
+        await _execute(url, "SET sql_notes=0", f"DROP DATABASE IF EXISTS `{name}`")
+
+
+def database_url(url: str, name: str) -> str:
+    """Say where a database beside the one at `url` is."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def _is_postgresql(url: str) -> bool:
+    return make_url(url).get_backend_name() == "postgresql"
 
 
 def password_in(directory: Path, user: str | None) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from engines.sql_server import create_database
+from engines.sql_server import create_database, database_url, drop_database
 from mesh import migrations
 from mesh.database import Database
 
@@ -18,6 +21,8 @@ SERVER_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
 
 _files: dict[Path, bytes] = {}
 """Migrated SQLite files by migrations: migrating takes longer than most tests."""
+
+_numbers = itertools.count()
 
 _server_urls: dict[str, str] = {}
 """What this process made on the server, by name."""
@@ -43,6 +48,20 @@ async def server_database(name: str) -> str:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         _server_urls[name] = await create_database(SERVER_URL, f"test_{worker}_{name}")
     return _server_urls[name]
+
+
+@asynccontextmanager
+async def service_databases(*services: str) -> AsyncIterator[str]:
+    """Make a database a service on the server, and remove them at the end; answer the URL with {service} in it."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    prefix = f"test_{worker}_{next(_numbers)}"
+    for service in services:
+        await create_database(SERVER_URL, f"{prefix}_{service}")
+    try:
+        yield database_url(SERVER_URL, f"{prefix}_{{service}}")
+    finally:
+        for service in services:
+            await drop_database(SERVER_URL, f"{prefix}_{service}")
 
 
 async def _empty(url: str, scripts: Path, metadata: sa.MetaData) -> None:

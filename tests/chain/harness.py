@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +14,12 @@ from mesh import testing
 from meshctl import app, demo
 from meshctl.app import Json
 from meshctl.local import LocalMesh, LocalOptions, run_local
+from tests.databases import SERVER_URL, service_databases
 
 Reading = TypeVar("Reading")
+
+SERVICES = ("costcenter", "sms", "order", "messagecenter", "txim", "gateway")
+"""Those that keep rows."""
 
 TERMINAL = frozenset({"delivered", "failed", "cancelled", "blocked", "unconfirmed"})
 
@@ -92,9 +96,11 @@ class Chain:
 
 @asynccontextmanager
 async def running_chain(state: Path, environment: Mapping[str, dict[str, str]] | None = None) -> AsyncIterator[Chain]:
-    """Run the whole mesh on free ports with its state in `state`."""
-    options = LocalOptions(state, fixed_ports=False, environment=dict(environment or {}))
-    async with run_local(options) as mesh:
+    """Run the whole mesh on free ports with its state in `state`, and its rows on the server that tests run on."""
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(service_databases(*SERVICES)) if SERVER_URL else ""
+        options = LocalOptions(state, fixed_ports=False, environment=dict(environment or {}), database_url=url)
+        mesh = await stack.enter_async_context(run_local(options))
         brands = await demo.prepare(mesh)
         timeout = aiohttp.ClientTimeout(total=120)
         connector = aiohttp.TCPConnector(limit=0)

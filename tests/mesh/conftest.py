@@ -1,4 +1,4 @@
-"""One Valkey server for all tests of mesh, empty at the start of each."""
+"""One Redis or Valkey server for all tests of mesh, empty at the start of each."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from mesh.embedded_valkey import EmbeddedValkey
 from mesh.redis_connection import connect_redis
+from tests.redis_server import shared_redis
 
 if TYPE_CHECKING:
     import pytest
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def valkey(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedValkey]:
-    server = await EmbeddedValkey.start(tmp_path_factory.mktemp("valkey"))
-    yield server
-    await server.stop()
+async def redis_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    async with shared_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
 
 
 @pytest_asyncio.fixture
-async def redis(valkey: EmbeddedValkey) -> AsyncIterator[Redis]:
-    client = connect_redis(valkey.url, "tests")
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = connect_redis(redis_url, "tests")
     await client.flushall()
     yield client
     await client.aclose()

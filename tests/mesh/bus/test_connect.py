@@ -12,8 +12,6 @@ from mesh.bus.redis_streams import RedisStreamsBus
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from mesh.embedded_valkey import EmbeddedValkey
-
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "valkey", "valkeys"])
 async def test_streams_by_scheme(scheme: str) -> None:
@@ -26,8 +24,8 @@ async def test_memory() -> None:
     assert isinstance(connect_bus("memory://", "redis://127.0.0.1:1/0", "tests"), MemoryBus)
 
 
-async def test_an_empty_bus_url_means_streams_on_redis(valkey: EmbeddedValkey, redis: Redis) -> None:
-    bus = connect_bus("", valkey.url.replace("redis://", "valkey://"), "sms_rmq-1")
+async def test_an_empty_bus_url_means_streams_on_redis(redis_url: str, redis: Redis) -> None:
+    bus = connect_bus("", redis_url.replace("redis://", "valkey://"), "sms_rmq-1")
     await bus.publish("q", [Message(b"x")])
     assert "sms_rmq-1" in {client["name"] for client in await redis.client_list()}
     await bus.close()
@@ -36,6 +34,6 @@ async def test_an_empty_bus_url_means_streams_on_redis(valkey: EmbeddedValkey, r
 @pytest.mark.parametrize("url", ["kafka://broker", "127.0.0.1:6379", "rocketmq"])
 async def test_an_unknown_scheme_is_refused_with_the_known_ones(url: str) -> None:
     with pytest.raises(
-        ValueError, match=r"BRANDMESH_BUS_URL: .* redis://, rediss://, valkey://, valkeys://, memory://"
+        ValueError, match=r"BRANDMESH_BUS_URL: .* redis://, rediss://, valkey://, valkeys://, memory://, rocketmq://"
     ):
         connect_bus(url, "", "tests")

@@ -15,23 +15,23 @@ import pytest_asyncio
 from mesh.bus.memory import MemoryBus
 from mesh.bus.port import Bus, BusUnavailableError, Delivery, Depth
 from mesh.bus.redis_streams import RedisStreamsBus
-from mesh.embedded_valkey import EmbeddedValkey
 from mesh.redis_connection import connect_redis
 from mesh.testing import eventually
 from tests.mesh.bus.conformance import HIDDEN_SECONDS, BusConformance, PassSeconds, bodies, messages, receive_one
+from tests.redis_server import start_redis
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 
-def connect(server: EmbeddedValkey, buckets: int = 1) -> RedisStreamsBus:
-    return RedisStreamsBus(connect_redis(server.url, "bus"), buckets=buckets, visibility_seconds_min=1)
+def connect(url: str, buckets: int = 1) -> RedisStreamsBus:
+    return RedisStreamsBus(connect_redis(url, "bus"), buckets=buckets, visibility_seconds_min=1)
 
 
 @pytest_asyncio.fixture
-async def bus(valkey: EmbeddedValkey, redis: Redis) -> AsyncIterator[RedisStreamsBus]:
+async def bus(redis_url: str, redis: Redis) -> AsyncIterator[RedisStreamsBus]:
     await redis.ping()
-    bus = connect(valkey)
+    bus = connect(redis_url)
     yield bus
     await bus.close()
 
@@ -45,9 +45,9 @@ class TestRedisStreamsBus(BusConformance):
         return pass_seconds
 
 
-async def test_queues_of_all_buckets_are_seen(valkey: EmbeddedValkey, redis: Redis) -> None:
+async def test_queues_of_all_buckets_are_seen(redis_url: str, redis: Redis) -> None:
     await redis.ping()
-    bus = connect(valkey, buckets=16)
+    bus = connect(redis_url, buckets=16)
     names = [f"q.{number}" for number in range(50)]
     for name in names:
         await bus.publish(name, messages(name))
@@ -175,12 +175,10 @@ class TestHealing:
         finally:
             await redis.config_set("maxmemory", 0)
 
-    async def test_a_killed_consumer_leaves_its_message_to_others(
-        self, bus: RedisStreamsBus, valkey: EmbeddedValkey
-    ) -> None:
+    async def test_a_killed_consumer_leaves_its_message_to_others(self, bus: RedisStreamsBus, redis_url: str) -> None:
         await bus.publish("q", messages("a"))
         victim = await asyncio.create_subprocess_exec(
-            sys.executable, Path(__file__).with_name("consumer_process.py"), valkey.url, "q",
+            sys.executable, Path(__file__).with_name("consumer_process.py"), redis_url, "q",
             stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         assert victim.stdout is not None
@@ -195,8 +193,8 @@ class TestHealing:
 class TestRestart:
     @pytest.mark.parametrize("how", ["stop", "kill"])
     async def test_nothing_is_lost_with_the_server(self, tmp_path: Path, how: str) -> None:
-        server = await EmbeddedValkey.start(tmp_path)
-        bus = connect(server)
+        server = await start_redis(tmp_path)
+        bus = connect(server.url)
         await bus.publish("q", messages("done", "flight", "nacked", "dead", "ready"))
         done, _, nacked, dead = await bus.receive("q", 4, 2)
         await bus.ack([done])
@@ -205,7 +203,7 @@ class TestRestart:
         await (server.stop() if how == "stop" else server.kill())
         with pytest.raises(BusUnavailableError):
             await bus.publish("q", messages("refused"))
-        server = await EmbeddedValkey.start(tmp_path, server.port)
+        server = await start_redis(tmp_path, server.url)
         assert _counts(await bus.depth("q"))[2] == 1
         found: dict[str, int] = {}
 
@@ -220,15 +218,15 @@ class TestRestart:
         await server.stop()
 
     async def test_waiting_tells_that_the_server_is_away(self, tmp_path: Path) -> None:
-        server = await EmbeddedValkey.start(tmp_path)
-        bus = connect(server)
+        server = await start_redis(tmp_path)
+        bus = connect(server.url)
         assert await bus.wait_ready(["q"], 0) == set()
         await server.kill()
         started = time.monotonic()
         with pytest.raises(BusUnavailableError):
             await bus.wait_ready(["q"], 1)
         assert time.monotonic() - started < 10
-        server = await EmbeddedValkey.start(tmp_path, server.port)
+        server = await start_redis(tmp_path, server.url)
         await bus.publish("q", messages("x"))
         assert await bus.wait_ready(["q"], 5) == {"q"}
         await bus.close()

@@ -16,13 +16,13 @@ import pytest
 import structlog
 from prometheus_client import REGISTRY
 
-from mesh.embedded_valkey import EmbeddedValkey
 from mesh.errors import DomainError
 from mesh.inbox import Inbox, InboxConsumer, InboxDepth, InboxItem, InboxOptions, InboxOutcome, Requeue
 from mesh.inbox.inbox import Claim
 from mesh.redis_connection import connect_redis
 from mesh.retry import RetryPolicy
 from mesh.testing import eventually
+from tests.redis_server import start_redis
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -117,7 +117,7 @@ class TestPush:
             await inbox.push(b"2")
 
     async def test_says_that_redis_is_away(self, tmp_path: Path) -> None:
-        server = await EmbeddedValkey.start(tmp_path)
+        server = await start_redis(tmp_path)
         client = connect_redis(server.url, "tests")
         await server.stop()
         with pytest.raises(DomainError, match="INBOX_UNAVAILABLE") as refusal:
@@ -316,8 +316,8 @@ class TestConsumer:
         assert sample("brandmesh_inbox_items_total", inbox="overdue", outcome="requeued") == 1
         assert sample("brandmesh_inbox_items_total", inbox="overdue", outcome="done") == 1
 
-    async def test_consumers_share_the_lists_without_overlap(self, valkey: EmbeddedValkey, inbox: Inbox) -> None:
-        clients = [connect_redis(valkey.url, f"consumer-{number}") for number in range(3)]
+    async def test_consumers_share_the_lists_without_overlap(self, redis_url: str, inbox: Inbox) -> None:
+        clients = [connect_redis(redis_url, f"consumer-{number}") for number in range(3)]
         recorders = [Recorder() for _ in clients]
         for number in range(400):
             await inbox.push(str(number).encode())
@@ -376,14 +376,14 @@ class TestConsumer:
         async with running(InboxConsumer(inbox, recorder)):
             await eventually(partial(recorder.has_seen, 1))
 
-    async def test_a_killed_consumer_leaves_its_items_to_others(self, valkey: EmbeddedValkey, redis: Redis) -> None:
+    async def test_a_killed_consumer_leaves_its_items_to_others(self, redis_url: str, redis: Redis) -> None:
         inbox = Inbox(redis, "one", shards=1)
         recorder = Recorder()
         await inbox.push(b"1", b"2", b"3")
         victim = await asyncio.create_subprocess_exec(
             sys.executable,
             Path(__file__).with_name("inbox_process.py"),
-            valkey.url,
+            redis_url,
             "one",
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -397,7 +397,7 @@ class TestConsumer:
         assert recorder.bodies() == Counter([b"1", b"2", b"3"])
 
     async def test_goes_on_after_a_restart_and_loses_nothing(self, tmp_path: Path) -> None:
-        server = await EmbeddedValkey.start(tmp_path)
+        server = await start_redis(tmp_path)
         client = connect_redis(server.url, "consumer")
         inbox = Inbox(client, "receipts", shards=2)
         handled: set[bytes] = set()
@@ -414,7 +414,7 @@ class TestConsumer:
                 await eventually(lambda: len(handled) > 20)
                 await server.kill()
                 await eventually(lambda: "away" in {entry["event"] for entry in logs})
-                server = await EmbeddedValkey.start(tmp_path, server.port)
+                server = await start_redis(tmp_path, server.url)
                 await eventually(lambda: len(handled) == 200, 20)
                 await eventually(partial(is_empty, inbox))
         assert [entry["event"] for entry in logs].count("away") <= 2

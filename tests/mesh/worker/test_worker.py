@@ -18,11 +18,11 @@ from prometheus_client import REGISTRY
 
 from mesh.bus.port import DEAD_REASON_HEADER, Bus, BusUnavailableError, Delivery, Depth, Message
 from mesh.bus.redis_streams import RedisStreamsBus
-from mesh.embedded_valkey import EmbeddedValkey
 from mesh.errors import DomainError
 from mesh.redis_connection import connect_redis
 from mesh.testing import eventually
 from mesh.worker import Dead, Done, Handler, Outcome, Retry, RetryPolicy, Route, Worker
+from tests.redis_server import start_redis
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -31,9 +31,9 @@ EMPTY = Depth(0, 0, 0, 0)
 
 
 @pytest_asyncio.fixture
-async def bus(valkey: EmbeddedValkey, redis: Redis) -> AsyncIterator[RedisStreamsBus]:
+async def bus(redis_url: str, redis: Redis) -> AsyncIterator[RedisStreamsBus]:
     await redis.ping()
-    bus = RedisStreamsBus(connect_redis(valkey.url, "worker"), visibility_seconds_min=1)
+    bus = RedisStreamsBus(connect_redis(redis_url, "worker"), visibility_seconds_min=1)
     yield bus
     await bus.close()
 
@@ -356,12 +356,12 @@ class TestVisibility:
             blocker.let_go.set()
             await eventually(lambda: settled(bus, "q"))
 
-    async def test_losing_a_message_meanwhile_is_harmless(self, valkey: EmbeddedValkey, bus: RedisStreamsBus) -> None:
+    async def test_losing_a_message_meanwhile_is_harmless(self, redis_url: str, bus: RedisStreamsBus) -> None:
         class ForgetfulBus(RedisStreamsBus):
             async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
                 raise BusUnavailableError(f"{len(deliveries)} not kept for {visibility_seconds} s")
 
-        forgetful = ForgetfulBus(connect_redis(valkey.url, "forgetful"), visibility_seconds_min=1)
+        forgetful = ForgetfulBus(connect_redis(redis_url, "forgetful"), visibility_seconds_min=1)
         blocker, recorder = Blocker(), Recorder()
         await bus.publish("q", numbered(1))
         async with running(Worker(forgetful, [route("q", blocker, visibility_seconds=1)])):
@@ -409,15 +409,13 @@ class TestShutdown:
 
 
 class TestFailures:
-    async def test_a_killed_worker_leaves_its_messages_to_others(
-        self, bus: RedisStreamsBus, valkey: EmbeddedValkey
-    ) -> None:
+    async def test_a_killed_worker_leaves_its_messages_to_others(self, bus: RedisStreamsBus, redis_url: str) -> None:
         recorder = Recorder()
         await bus.publish("q", numbered(1))
         victim = await asyncio.create_subprocess_exec(
             sys.executable,
             Path(__file__).with_name("worker_process.py"),
-            valkey.url,
+            redis_url,
             "q",
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -441,7 +439,7 @@ class TestFailures:
             await eventually(lambda: len(recorder.seen) == 2)
 
     async def test_goes_on_after_a_restart_and_loses_nothing(self, tmp_path: Path) -> None:
-        server = await EmbeddedValkey.start(tmp_path)
+        server = await start_redis(tmp_path)
         bus = RedisStreamsBus(connect_redis(server.url, "worker"), visibility_seconds_min=1)
         handled: set[bytes] = set()
 
@@ -456,7 +454,7 @@ class TestFailures:
                 await eventually(lambda: len(handled) > 50)
                 await server.kill()
                 await eventually(lambda: "away" in {entry["event"] for entry in logs})
-                server = await EmbeddedValkey.start(tmp_path, server.port)
+                server = await start_redis(tmp_path, server.url)
                 await eventually(lambda: len(handled) == 300, 20)
                 await eventually(lambda: settled(bus, "q"), 20)
         told = [entry for entry in logs if entry["event"] == "away" and entry["dependency"] == "bus (waiting)"]

@@ -1,0 +1,55 @@
+"""The engines there are, and the suites that run on each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engines.engine import Engine
+from engines.mariadb import MariaDb
+from engines.postgresql import PostgreSql
+from engines.redis import Redis
+
+
+@dataclass(frozen=True, slots=True)
+class TestedEngine:
+    """An engine, and what is run on it."""
+
+    engine: Engine
+    variable: str
+    """The environment variable that tells the suites where the server is."""
+    runs: tuple[tuple[str, ...], ...]
+    """Arguments of pytest, one run after the other."""
+
+
+_SIDE_BY_SIDE = ("--numprocesses", "auto", "--dist", "loadfile")
+"""For suites whose test processes each have databases of their own."""
+
+_ON_DATABASES = (
+    (
+        *_SIDE_BY_SIDE,
+        "tests/mesh/test_database.py",
+        "tests/costcenter",
+        "tests/sms_rpc",
+        "tests/order",
+        "tests/gateway/test_keys.py",
+    ),
+    # Each test of it has the machine to itself, as in front of SQLite: it kills processes and measures times.
+    ("tests/chain", "--ignore=tests/chain/test_run_command.py"),
+)
+"""The port to databases, the storage of every service with what stands on it, and the whole chain.
+
+Whole folders, and no marker on their tests: a new test of a storage runs on every engine without anybody thinking of
+it. Left out is what no database is behind, and test_run_command.py, whose subject is the run on SQLite files.
+"""
+
+_ON_REDIS = (("tests/mesh/bus", "tests/mesh/inbox", "tests/mesh/worker"),)
+"""What talks to Redis by itself: the bus, the inbox, and consumers on the bus. One run, for they share its keyspace."""
+
+ENGINES: dict[str, TestedEngine] = {
+    tested.engine.name: tested
+    for tested in (
+        TestedEngine(MariaDb(), "BRANDMESH_TEST_DATABASE_URL", _ON_DATABASES),
+        TestedEngine(PostgreSql(), "BRANDMESH_TEST_DATABASE_URL", _ON_DATABASES),
+        TestedEngine(Redis(), "BRANDMESH_TEST_REDIS_URL", _ON_REDIS),
+    )
+}

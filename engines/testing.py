@@ -1,0 +1,82 @@
+"""The suites, run on one engine after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+
+from engines.catalogue import TestedEngine
+from engines.engine import EngineMissingError, Server
+from engines.process import ServerFailedError
+from mesh.child_process import end_with_parent
+
+RUN_SECONDS_MAX = 1800
+"""How long one run of pytest may take: a test that hangs beyond its own time-out must not hold CI for ever."""
+
+
+class Outcome(Enum):
+    """What came of an engine."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    MISSING = "missing"
+    """It is not on this machine and cannot be fetched: nothing is known of it."""
+
+
+async def run_suites(tested: TestedEngine, home: Path, further: Sequence[str] = ()) -> Outcome:
+    """Fetch and start an engine, run its suites, stop it, and say in a line what came of it.
+
+    `further` are arguments for each run of pytest, such as -x.
+    """
+    name, began = tested.engine.name, time.monotonic()
+    try:
+        await asyncio.to_thread(tested.engine.fetch)
+        server = await tested.engine.start(home)
+    except EngineMissingError as error:
+        _say(f"{name}: not tested: {error}")
+        return Outcome.MISSING
+    except ServerFailedError as error:
+        _say(f"{name}: {error}")
+        return Outcome.FAILED
+    try:
+        failed = [run for run in tested.runs if not await _run(server, tested.variable, (*run, *further))]
+    finally:
+        await server.stop()
+    outcome = f"failed: {_paths(failed)}; of" if failed else "passed:"
+    _say(f"{name}: {time.monotonic() - began:.0f} s, {outcome} {_paths(tested.runs)}")
+    return Outcome.FAILED if failed else Outcome.PASSED
+
+
+async def _run(server: Server, variable: str, arguments: tuple[str, ...]) -> bool:
+    """Run pytest in a process of its own: the suites read the environment when they are imported."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "--quiet", *arguments),
+        env={**os.environ, variable: server.url},
+        # The signal that lets pytest clean up.
+        preexec_fn=end_with_parent(signal.SIGINT),
+    )
+    try:
+        async with asyncio.timeout(RUN_SECONDS_MAX):
+            return await process.wait() == 0
+    except TimeoutError:
+        _say(f"pytest did not end within {RUN_SECONDS_MAX} s")
+        return False
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+            await process.wait()
+
+
+def _paths(runs: Sequence[Sequence[str]]) -> str:
+    return " ".join(one for run in runs for one in run if one.startswith("tests/"))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
