@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from brandmesh.messagecenter.v1 import im_call_pb2, messagecenter_pb2
 from mesh.timestamps import to_timestamp
@@ -19,15 +20,10 @@ from messagecenter_rpc.quiet_hours import QuietHours
 from messagecenter_rpc.technicians import Technician
 from messagecenter_rpc.templates import Template
 
-Request = TypeVar("Request", im_call_pb2.SendImCallRequest, messagecenter_pb2.CreateImTemplateRequest)
 
-
-def body_hash(request: Request) -> str:
-    """Tell two requests with the same id apart: a digest, 128 bits, of all but the id."""
-    body = type(request)()
-    body.CopyFrom(request)
-    body.ClearField("request_id")
-    return hashlib.blake2b(body.SerializeToString(deterministic=True), digest_size=16).hexdigest()
+def body_hash(request: Message) -> str:
+    """Tell two requests with the same id apart: 128 bits of the same bytes for the same request."""
+    return hashlib.blake2b(request.SerializeToString(deterministic=True), digest_size=16).hexdigest()
 
 
 def send_call(request: im_call_pb2.SendImCallRequest) -> SendCall:

@@ -199,7 +199,7 @@ async def test_terminal_records_are_left_alone(center: MessageCenter) -> None:
     assert {row["look_at_ms"] for row in before} == {0}
     center.bus.lose_everything()
     center.clock.pass_seconds(1_000_000)
-    assert await center.sweep() == 1, "the one that nobody claimed"
+    assert await center.sweep(1) == 1, "the one that nobody claimed"
     assert (await center.rows())[1:] == before
 
 
