@@ -28,6 +28,7 @@ _ON_DATABASES = (
     (
         *_SIDE_BY_SIDE,
         "tests/mesh/test_database.py",
+        "tests/mesh/test_migrations.py",
         "tests/costcenter",
         "tests/sms_rpc",
         "tests/order",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from sqlalchemy.sql.compiler import DDLCompiler
 from mesh.database import Database
 
 LOCK_SECONDS_MAX = 60
+_LOCK_POLL_SECONDS = 0.1
 
 
 @compiles(CreateTable, "mysql", "mariadb")
@@ -45,26 +48,42 @@ async def upgrade(database: Database, directory: Path) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
-    async with database.write() as connection, _one_at_a_time(connection, config.attributes["version_table"]):
+    async with _one_at_a_time(database, config.attributes["version_table"]), database.write() as connection:
         await connection.run_sync(run)
 
 
 @asynccontextmanager
-async def _one_at_a_time(connection: AsyncConnection, name: str) -> AsyncIterator[None]:
-    """Let one process change the tables while others that start with it wait. SQLite's write lock does so by itself."""
-    match connection.dialect.name:
-        case "postgresql":
-            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(name))))
+async def _one_at_a_time(database: Database, name: str) -> AsyncIterator[None]:
+    """Let one process change the tables while others that start with it wait. SQLite's write lock does so by itself.
+
+    The lock is that of a connection of its own, and ends with it: the next in line must not begin before the changes
+    are committed.
+    """
+    if database.is_sqlite:
+        yield
+        return
+    guard = Database(database.url.render_as_string(hide_password=False), pool_size=1)
+    try:
+        async with guard.read() as connection:
+            await _lock(connection, name)
             yield
-        case "mysql" | "mariadb":
-            if not (await connection.execute(sa.select(sa.func.get_lock(name, LOCK_SECONDS_MAX)))).scalar():
-                raise TimeoutError(f"another process has been changing the tables for {LOCK_SECONDS_MAX} s")
-            try:
-                yield
-            finally:
-                await connection.execute(sa.select(sa.func.release_lock(name)))
-        case _:
-            yield
+    finally:
+        await guard.close()
+
+
+async def _lock(connection: AsyncConnection, name: str) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS_MAX
+    while not (await connection.execute(_try_lock(connection.dialect.name, name))).scalar():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"another process has been changing the tables for {LOCK_SECONDS_MAX} s")
+        await asyncio.sleep(_LOCK_POLL_SECONDS)
+
+
+def _try_lock(dialect: str, name: str) -> sa.Select[Any]:
+    # Asked for again and again, because PostgreSQL bounds this wait as it does those for rows, which are much shorter.
+    if dialect == "postgresql":
+        return sa.select(sa.func.pg_try_advisory_lock(sa.func.hashtext(name)))
+    return sa.select(sa.func.get_lock(name, 0))
 
 
 def run_env(metadata: sa.MetaData) -> None:

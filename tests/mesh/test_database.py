@@ -25,6 +25,7 @@ from tests.databases import SERVER_URL, server_database
 LOCK_SECONDS = 1 if SERVER_URL else 0.2
 """A time-out for locks that a test can wait for. MariaDB knows whole seconds only."""
 
+server_only = pytest.mark.skipif(not SERVER_URL, reason="is about servers")
 sqlite_only = pytest.mark.skipif(bool(SERVER_URL), reason="is about SQLite")
 
 metadata = sa.MetaData()
@@ -137,6 +138,28 @@ async def test_a_lock_that_is_not_given_back_is_told_as_unavailable(
     assert "lock" in str(refusal.value.__cause__).lower()
     await rename(impatient)
     await impatient.close()
+
+
+@server_only
+async def test_a_change_of_a_table_waits_no_longer_than_a_statement(
+    database: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that was left open must not hold a migration, and all who wait behind it, for ever."""
+    monkeypatch.setattr(database_module, "LOCK_TIMEOUT_SECONDS", LOCK_SECONDS)
+    impatient = Database(url)
+    async with database.write() as connection:
+        await connection.execute(sa.select(thing))
+        started_at = time.monotonic()
+        with pytest.raises(DomainError, match="DATABASE_UNAVAILABLE"):
+            await add_column(impatient)
+        assert LOCK_SECONDS / 2 < time.monotonic() - started_at < LOCK_SECONDS + 2
+    await add_column(impatient)
+    await impatient.close()
+
+
+async def add_column(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.exec_driver_sql("ALTER TABLE thing ADD COLUMN size INTEGER")
 
 
 async def rename(database: Database) -> None:
