@@ -49,15 +49,11 @@ class DemoBrand:
 async def prepare(mesh: LocalMesh) -> list[DemoBrand]:
     """Open the demo brands, give each credit and a key, fill the catalogue, and write demo.json. Repeatable."""
     path = mesh.options.state_directory / "demo.json"
-    peers = {name: Peer(name, address) for name, address in mesh.grpc_addresses.items()}
-    for brand_id in BRAND_IDS:
-        await open_brand(peers["costcenter"], peers["sms"], brand_id, credit=CREDITS)
-        await demo_im.furnish(peers["messagecenter"], brand_id)
-    for package in _PACKAGES:
-        await peers["order"].call(OrderServiceStub(peers["order"].channel).PutPackage, package)
-    for peer in peers.values():
-        await peer.close()
-    brands = await _keep_keys(mesh, path)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_open_all(mesh))
+        # Each new key is a process that starts.
+        keys = [group.create_task(_working_key(mesh, brand_id, known)) for brand_id, known in _known_keys(path).items()]
+    brands = [DemoBrand(brand_id, key.result()) for brand_id, key in zip(BRAND_IDS, keys, strict=True)]
     _write_private(
         path,
         {
@@ -68,6 +64,17 @@ async def prepare(mesh: LocalMesh) -> list[DemoBrand]:
         },
     )
     return brands
+
+
+async def _open_all(mesh: LocalMesh) -> None:
+    peers = {name: Peer(name, address) for name, address in mesh.grpc_addresses.items()}
+    for brand_id in BRAND_IDS:
+        await open_brand(peers["costcenter"], peers["sms"], brand_id, credit=CREDITS)
+        await demo_im.furnish(peers["messagecenter"], brand_id)
+    for package in _PACKAGES:
+        await peers["order"].call(OrderServiceStub(peers["order"].channel).PutPackage, package)
+    for peer in peers.values():
+        await peer.close()
 
 
 async def open_brand(
@@ -90,19 +97,14 @@ async def open_brand(
         await cost_peer.call(cost.GrantSmsPackage, grant)
 
 
-async def _keep_keys(mesh: LocalMesh, path: Path) -> list[DemoBrand]:
-    """Go on with the keys of an earlier run where they still work: only their hashes are stored, so keep them here."""
-    known = _known_keys(path)
-    return [DemoBrand(brand_id, await _working_key(mesh, brand_id, known.get(brand_id, ""))) for brand_id in BRAND_IDS]
-
-
 def _known_keys(path: Path) -> dict[int, str]:
-    if not path.exists():
-        return {}
-    return {brand["brand_id"]: brand["api_key"] for brand in json.loads(path.read_text())["brands"]}
+    """Read the keys of an earlier run, empty where there is none: only their hashes are stored elsewhere."""
+    brands = json.loads(path.read_text())["brands"] if path.exists() else []
+    return dict.fromkeys(BRAND_IDS, "") | {brand["brand_id"]: brand["api_key"] for brand in brands}
 
 
 async def _working_key(mesh: LocalMesh, brand_id: int, key: str) -> str:
+    """Go on with a known key where it still works; otherwise make one."""
     if key:
         async with aiohttp.ClientSession() as session:
             status, _ = await App(session, mesh.gateway_url, brand_id, key).call("GET", "/smsAccount")
