@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from engines.catalogue import ENGINES, TestedEngine
+from engines.catalogue import ENGINES, EngineUnderTest
 from engines.engine import EngineMissingError
 from engines.process import ServerFailedError
 from engines.testing import Outcome, run_suites
@@ -35,7 +35,7 @@ def run_all(
         raise typer.Exit(1)
 
 
-async def _test(chosen: list[TestedEngine], home: Path, further: list[str]) -> list[Outcome]:
+async def _test(chosen: list[EngineUnderTest], home: Path, further: list[str]) -> list[Outcome]:
     return [await run_suites(tested, home / tested.engine.name, further) for tested in chosen]
 
 
@@ -51,7 +51,7 @@ def start(name: str, home: Home = _HOME) -> None:
         raise typer.Exit(1) from None
 
 
-async def _serve(tested: TestedEngine, home: Path) -> None:
+async def _serve(tested: EngineUnderTest, home: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -63,7 +63,7 @@ async def _serve(tested: TestedEngine, home: Path) -> None:
         await server.stop()
 
 
-def _find(name: str) -> TestedEngine:
+def _find(name: str) -> EngineUnderTest:
     if name not in ENGINES:
         raise typer.BadParameter(f"there is no {name}, but {', '.join(ENGINES)}")
     return ENGINES[name]

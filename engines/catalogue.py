@@ -11,7 +11,7 @@ from engines.redis import Redis
 
 
 @dataclass(frozen=True, slots=True)
-class TestedEngine:
+class EngineUnderTest:
     """An engine, and what is run on it."""
 
     engine: Engine
@@ -30,14 +30,18 @@ _ON_DATABASES = (
         "tests/mesh/test_database.py",
         "tests/mesh/test_migrations.py",
         "tests/costcenter",
+        "tests/costcenter_rmq",
         "tests/sms_rpc",
+        "tests/sms_rmq/test_any_order.py",
         "tests/order",
+        "tests/messagecenter_rpc",
+        "tests/txim_rpc",
         "tests/gateway/test_keys.py",
     ),
     # Each test of it has the machine to itself, as in front of SQLite: it kills processes and measures times.
     ("tests/chain", "--ignore=tests/chain/test_run_command.py"),
 )
-"""The port to databases, the storage of every service with what stands on it, and the whole chain.
+"""The port to databases, every service that keeps rows, histories of messages in any order, and the whole chain.
 
 Whole folders, and no marker on their tests: a new test of a storage runs on every engine without anybody thinking of
 it. Left out is what no database is behind, and test_run_command.py, whose subject is the run on SQLite files.
@@ -46,11 +50,17 @@ it. Left out is what no database is behind, and test_run_command.py, whose subje
 _ON_REDIS = (("tests/mesh/bus", "tests/mesh/inbox", "tests/mesh/worker"),)
 """What talks to Redis by itself: the bus, the inbox, and consumers on the bus. One run, for they share its keyspace."""
 
-ENGINES: dict[str, TestedEngine] = {
+
+def _itself(name: str) -> tuple[str, ...]:
+    """What is asked of the engine itself; the suite of embedded engines passes over those it does not find."""
+    return ("tests/engines/test_servers.py", "-k", name)
+
+
+ENGINES: dict[str, EngineUnderTest] = {
     tested.engine.name: tested
     for tested in (
-        TestedEngine(MariaDb(), "BRANDMESH_TEST_DATABASE_URL", _ON_DATABASES),
-        TestedEngine(PostgreSql(), "BRANDMESH_TEST_DATABASE_URL", _ON_DATABASES),
-        TestedEngine(Redis(), "BRANDMESH_TEST_REDIS_URL", _ON_REDIS),
+        EngineUnderTest(MariaDb(), "BRANDMESH_TEST_DATABASE_URL", (_itself("mariadb"), *_ON_DATABASES)),
+        EngineUnderTest(PostgreSql(), "BRANDMESH_TEST_DATABASE_URL", (_itself("postgresql"), *_ON_DATABASES)),
+        EngineUnderTest(Redis(), "BRANDMESH_TEST_REDIS_URL", (_itself("redis"), *_ON_REDIS)),
     )
 }

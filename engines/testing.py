@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from engines.catalogue import TestedEngine
+from engines.catalogue import EngineUnderTest
 from engines.engine import EngineMissingError, Server
 from engines.process import ServerFailedError
 from mesh.child_process import end_with_parent
@@ -29,7 +29,7 @@ class Outcome(Enum):
     """It is not on this machine and cannot be fetched: nothing is known of it."""
 
 
-async def run_suites(tested: TestedEngine, home: Path, further: Sequence[str] = ()) -> Outcome:
+async def run_suites(tested: EngineUnderTest, home: Path, further: Sequence[str] = ()) -> Outcome:
     """Fetch and start an engine, run its suites, stop it, and say in a line what came of it.
 
     `further` are arguments for each run of pytest, such as -x.
