@@ -130,10 +130,10 @@ def _channel_contents(
     rule = RULES[request.msg_type]
     config = standing.configs.effective(request.config_key, channel)
     template_id = _template_id(request, config)
-    if rule.is_configured and (config is None or not template_id):
-        return SkipReason.NOT_CONFIGURED
     if config is not None and not config.enabled:
         return SkipReason.SWITCHED_OFF
+    if rule.is_configured and (config is None or not template_id):
+        return SkipReason.NOT_CONFIGURED
     delays_ms = config.delays_ms if config is not None and rule.is_repeated else [0]
     times = list(enumerate((standing.now_ms + delay_ms for delay_ms in delays_ms), start=1))
     if config is not None and config.quiet_hours is not None and rule.minds_quiet_hours:

@@ -130,6 +130,12 @@ async def test_records_of_one_content_share_a_random_number_and_messages_of_a_hu
     assert all(0 < number < 1 << 32 for number in numbers)
 
 
+async def test_a_switch_that_is_off_needs_no_template_to_say_so(center: MessageCenter) -> None:
+    await center.device()
+    await center.configure(enabled=False)
+    assert skipped(await center.send()) == {KITCHEN: "SWITCHED_OFF"}
+
+
 async def test_a_shops_own_configuration_stands_before_its_brands(center: MessageCenter) -> None:
     of_brand, of_shop = await center.template("brand"), await center.template("shop")
     await center.device()
