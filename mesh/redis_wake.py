@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mesh import telemetry
+from mesh.ending import end
 
 RECONNECT_SECONDS = 1.0
 _POLL_SECONDS = 30.0
@@ -41,8 +42,7 @@ class WakeChannel:
     async def close(self) -> None:
         """Stop listening."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def _listen(self) -> None:
         while True:
