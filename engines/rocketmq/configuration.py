@@ -1,0 +1,117 @@
+"""How the three parts of a small RocketMQ are set up: a name server, a broker and a proxy, all on loopback."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engines.process import LOOPBACK, free_port
+
+CLUSTER = "DefaultCluster"
+
+_DAY_SECONDS = 24 * 3600
+_PORTS_FILE = "ports.json"
+_PORT_TRIES_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where each part listens. A broker also takes the ports two below and one above its own."""
+
+    name_server: int
+    broker: int
+    proxy: int
+    proxy_remoting: int
+
+    @classmethod
+    def of(cls, home: Path) -> Ports:
+        """Read the ports of `home`, or choose free ones at its first start: its broker stays at its address."""
+        path = home / _PORTS_FILE
+        if path.exists():
+            return cls(**json.loads(path.read_text()))
+        ports = cls(free_port(), _free_broker_port(), free_port(), free_port())
+        path.write_text(json.dumps(asdict(ports)))
+        return ports
+
+
+def write_name_server(home: Path, ports: Ports) -> Path:
+    """Write the name server's configuration."""
+    options = {"listenPort": ports.name_server, "bindAddress": LOOPBACK, "kvConfigPath": home / "kv.json"}
+    return _write_properties(home / "namesrv.conf", options)
+
+
+def write_broker(home: Path, ports: Ports) -> Path:
+    """Write the broker's configuration."""
+    store = home / "store"
+    options: dict[str, object] = {
+        "brokerClusterName": CLUSTER,
+        "brokerName": "broker-a",
+        "brokerId": 0,
+        "brokerRole": "ASYNC_MASTER",
+        "flushDiskType": "ASYNC_FLUSH",
+        "namesrvAddr": f"{LOOPBACK}:{ports.name_server}",
+        "brokerIP1": LOOPBACK,
+        "bindAddress": LOOPBACK,
+        "listenPort": ports.broker,
+        "haListenPort": ports.broker + 1,
+        "storePathRootDir": store,
+        "storePathCommitLog": store / "commitlog",
+        # Small files: the defaults reserve a gigabyte and more at once.
+        "mappedFileSizeCommitLog": 64 * 1024 * 1024,
+        "mappedFileSizeConsumeQueue": 400_000,
+        "mappedFileSizeTimerLog": 10 * 1024 * 1024,
+        "maxHashSlotNum": 50_000,
+        "maxIndexNum": 200_000,
+        "diskMaxUsedSpaceRatio": 95,
+        "autoCreateTopicEnable": "false",
+        # A queue has messages with and without delay.
+        "enableMixedMessageType": "true",
+        # What is not acknowledged comes back within half a second of its time, not within two to five.
+        "popConsumerKVServiceInit": "true",
+        "popConsumerKVServiceEnable": "true",
+        # What comes back goes before what is new.
+        "popFromRetryProbability": 100,
+        "timerMaxDelaySec": 7 * _DAY_SECONDS,
+    }
+    return _write_properties(home / "broker.conf", options)
+
+
+def write_proxy(home: Path, ports: Ports, visibility_seconds_min: int) -> Path:
+    """Write the proxy's configuration."""
+    path = home / "rmq-proxy.json"
+    options = {
+        "rocketMQClusterName": CLUSTER,
+        "namesrvAddr": f"{LOOPBACK}:{ports.name_server}",
+        "grpcServerPort": ports.proxy,
+        "remotingListenPort": ports.proxy_remoting,
+        "maxDelayTimeMills": 7 * _DAY_SECONDS * 1000,
+        # Consumers ask for what is there, without waiting for more.
+        "grpcClientConsumerMinLongPollingTimeoutMillis": 0,
+        "minInvisibleTimeMillsForRecv": visibility_seconds_min * 1000,
+    }
+    path.write_text(json.dumps(options, indent=2))
+    return path
+
+
+def _write_properties(path: Path, options: dict[str, object]) -> Path:
+    path.write_text("".join(f"{name}={value}\n" for name, value in options.items()))
+    return path
+
+
+def _free_broker_port() -> int:
+    for _ in range(_PORT_TRIES_MAX):
+        port = free_port()
+        if all(_is_free(port + beside) for beside in (-2, 1)):
+            return port
+    raise OSError("no three free ports beside each other on loopback")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
