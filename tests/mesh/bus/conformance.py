@@ -29,7 +29,13 @@ async def receive_one(bus: Bus, queue: str, visibility_seconds: int = HIDDEN_SEC
 
 
 class BusConformance:
-    """Fixtures wanted: `bus`, empty and taking a visibility of one second, and `pass_seconds`."""
+    """Fixtures wanted: `bus`, empty and taking a visibility of one second, and `pass_seconds`.
+
+    What an engine does not do is said by its class.
+    """
+
+    late_settlements_count = True
+    """Whether a message whose visibility has passed can be settled until someone else gets it."""
 
     async def test_delivers_in_order_what_was_published(self, bus: Bus) -> None:
         before_ms = time.time_ns() // 1_000_000
@@ -176,6 +182,8 @@ class BusConformance:
     async def test_a_late_settlement_counts_until_the_message_is_delivered_again(
         self, bus: Bus, pass_seconds: PassSeconds
     ) -> None:
+        if not self.late_settlements_count:
+            pytest.skip("this engine refuses what is late")
         await bus.publish("q", messages("a"))
         late = await receive_one(bus, "q", 1)
         await pass_seconds(1)
@@ -245,16 +253,17 @@ class BusConformance:
     async def test_dead_letters_are_listed_and_requeued(self, bus: Bus) -> None:
         await bus.publish("q", messages("a", "b", "c"))
         await bus.nack(await receive_one(bus, "q"), 0)
-        for delivery in await bus.receive("q", 10, HIDDEN_SECONDS):
+        dying = await bus.receive("q", 10, HIDDEN_SECONDS)
+        for delivery in dying:
             await bus.dead(delivery, f"no {delivery.body.decode()}")
         letters = await bus.list_dead("q", 10)
-        assert bodies(letters) == ["b", "c", "a"]
-        assert [letter.headers[DEAD_REASON_HEADER] for letter in letters] == ["no b", "no c", "no a"]
-        assert [letter.attempt for letter in letters] == [1, 1, 2]
-        assert bodies(await bus.list_dead("q", 1)) == ["b"]
+        assert bodies(letters) == bodies(dying)
+        assert sorted((letter.body, letter.attempt) for letter in letters) == [(b"a", 2), (b"b", 1), (b"c", 1)]
+        assert [letter.headers[DEAD_REASON_HEADER] for letter in letters] == [f"no {body}" for body in bodies(dying)]
+        assert bodies(await bus.list_dead("q", 1)) == bodies(dying[:1])
         assert await bus.requeue_dead("q", 2) == 2
         again = await bus.receive("q", 10, HIDDEN_SECONDS)
-        assert bodies(again) == ["b", "c"]
+        assert bodies(again) == bodies(dying[:2])
         assert [delivery.attempt for delivery in again] == [1, 1]
         assert await bus.requeue_dead("q", 10) == 1
         assert await bus.list_dead("q", 10) == []
@@ -308,6 +317,7 @@ class BusConformance:
         assert await bus.wait_ready(["q"], 0.1) == set()
 
     async def test_publishing_wakes_who_waits(self, bus: Bus) -> None:
+        await bus.ensure("q")
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(bus.wait_ready(["q"], 20))
             unconcerned = group.create_task(bus.wait_ready(["other"], 0.5))

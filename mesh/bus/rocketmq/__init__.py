@@ -1,0 +1,1 @@
+"""The bus on Apache RocketMQ 5: messages on its brokers, and hints about them in Redis."""

@@ -1,0 +1,106 @@
+"""Waiting until queues have work, as the index tells it; and now and then finding what the index does not know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from mesh import telemetry
+from mesh.bus.rocketmq.brokers import Brokers
+from mesh.bus.rocketmq.index import QueueIndex
+from mesh.bus.rocketmq.topics import Topics
+from mesh.ending import end
+from mesh.periodic import Periodic
+from mesh.redis_wake import WakeChannel
+from mesh.waiting import set_within
+
+SLOW_LOOK_SECONDS = 30
+"""How long a message may stay unseen whose hint was lost."""
+
+LOOK_SECONDS_MAX = 1.0
+LOOK_SECONDS_MIN = 0.002
+
+log = telemetry.logger(part="rocketmq")
+
+
+@dataclass(eq=False, slots=True)
+class _Sleeper:
+    prefixes: tuple[str, ...]
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Watch:
+    """Watches the queues of one deployment."""
+
+    def __init__(self, redis: Redis, index: QueueIndex, topics: Topics, brokers: Brokers) -> None:
+        self._index = index
+        self._topics = topics
+        self._brokers = brokers
+        self._sleepers: set[_Sleeper] = set()
+        self._wake = WakeChannel(redis, index.wake_channel, self._wake_sleepers)
+        self._closing = asyncio.Event()
+        self._slow_looks: asyncio.Task[None] | None = None
+
+    async def wait(self, prefixes: tuple[str, ...], timeout_seconds: float) -> set[str]:
+        """Wait until queues with these prefixes are due, and name them; none on time-out."""
+        self._start()
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        with self._sleeper(prefixes) as sleeper:
+            while True:
+                sleeper.woken.clear()
+                ready, pause_ms = await self._index.ready(prefixes)
+                remaining = deadline - clock()
+                if ready or remaining <= 0:
+                    return ready
+                pause = LOOK_SECONDS_MAX if pause_ms is None else min(LOOK_SECONDS_MAX, pause_ms / 1000)
+                await set_within(sleeper.woken, min(remaining, max(pause, LOOK_SECONDS_MIN)))
+
+    async def look(self) -> int:
+        """Ask the brokers what they have ready, and tell the index; answer of how many queues it did not know."""
+        queues = {self._topics.of(queue): queue for queue in await self._topics.list()}
+        ready = dict.fromkeys(queues, 0)
+        for offsets in await self._brokers.offsets(queues):
+            ready[offsets.topic] += max(0, offsets.end - offsets.next)
+        await self._index.add_queues(set(queues.values()) - await self._index.queues())
+        with_work = {queues[topic]: number for topic, number in ready.items() if number}
+        return sum([await self._index.found(queue, number) for queue, number in with_work.items()])
+
+    async def close(self) -> None:
+        """Watch no more."""
+        self._closing.set()
+        if self._slow_looks is not None:
+            await end(self._slow_looks)
+        await self._wake.close()
+
+    def _start(self) -> None:
+        self._wake.start()
+        if self._slow_looks is None:
+            slow_looks = Periodic("rocketmq slow look", self._look_in_turn, SLOW_LOOK_SECONDS)
+            self._slow_looks = asyncio.create_task(slow_looks.run(self._closing), name="rocketmq slow looks")
+
+    async def _look_in_turn(self) -> None:
+        """Look, unless another process just did."""
+        if not await self._index.is_first("slow look", SLOW_LOOK_SECONDS // 2):
+            return
+        found = await self.look()
+        if found:
+            log.info("queues found with work that no hint named", queues=found)
+
+    @contextmanager
+    def _sleeper(self, prefixes: tuple[str, ...]) -> Iterator[_Sleeper]:
+        sleeper = _Sleeper(prefixes)
+        self._sleepers.add(sleeper)
+        try:
+            yield sleeper
+        finally:
+            self._sleepers.discard(sleeper)
+
+    def _wake_sleepers(self, queue: str | None) -> None:
+        for sleeper in self._sleepers:
+            if queue is None or queue.startswith(sleeper.prefixes):
+                sleeper.woken.set()
