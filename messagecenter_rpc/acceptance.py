@@ -158,12 +158,13 @@ def _recipients(request: SendCall, channel: Channel, devices: Sequence[Device]) 
     designated = [one for one in request.designated if one.channel is channel]
     if not designated:
         return [Recipient(account) for account in dict.fromkeys(device.account for device in ours)]
-    found: dict[str, Recipient] = {}
+    places: dict[str, str] = {}
     for one in designated:
         accounts = [one.account] if one.account else [d.account for d in ours if d.location == one.location]
         for account in accounts:
-            found.setdefault(account, Recipient(account, one.location))
-    return list(found.values())
+            # Named in two ways, it is bound to none of the places.
+            places[account] = one.location if places.get(account, one.location) == one.location else ""
+    return [Recipient(account, location) for account, location in places.items()]
 
 
 def _template_violations(request: SendCall, templates: Mapping[int, Template]) -> list[FieldViolation]:

@@ -226,6 +226,23 @@ async def test_a_device_that_moved_is_told_of_calls_to_its_place_alone(center: M
     assert {one.recipients[0].nick for one in deliveries} == {"room pad 802"}
 
 
+async def test_an_account_that_is_named_in_two_ways_is_bound_to_no_place(center: MessageCenter) -> None:
+    pad = await center.device("pad", channel=ROOM_PAD, location="801")
+    by_place, by_account = (
+        Designated(channel=ROOM_PAD, location="801"),
+        Designated(channel=ROOM_PAD, account=pad.account),
+    )
+    ids = await center.refresh(ROOM_PAD, designatedList=[by_place, by_account])
+    for name in ("left", "right"):
+        await center.device(name, channel=CASH_DESK, location=name)
+    desks = [Designated(channel=CASH_DESK, location=name) for name in ("left", "right")]
+    ids += await center.refresh(CASH_DESK, designatedList=desks)
+    await center.device("pad", channel=ROOM_PAD, location="802")
+    await center.device("left", channel=CASH_DESK, location="store")
+    deliveries = await center.claim(ids)
+    assert [one.recipients[0].device_moved for one in deliveries] == [False, False]
+
+
 async def test_cash_desks_are_gone_when_the_last_of_them_is(center: MessageCenter) -> None:
     await center.device("desk-1", channel=CASH_DESK, location="left")
     await center.device("desk-2", channel=CASH_DESK, location="right")
