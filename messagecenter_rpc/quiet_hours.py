@@ -37,4 +37,5 @@ def is_time_zone(name: str) -> bool:
 
 @cache
 def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # Some machines list their own clock among the names: each process would read another time from it.
+    return frozenset(available_timezones()) - {"localtime"}

@@ -123,7 +123,7 @@ def test_names_of_time_zones(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Asia", "Asia/", "shanghai", "+08:00", "../../etc/passwd", "/etc/localtime", "A\0"]
+    "name", ["", "Asia", "Asia/", "shanghai", "+08:00", "../../etc/passwd", "/etc/localtime", "localtime", "A\0"]
 )
 def test_what_is_no_name_of_a_time_zone(name: str) -> None:
     assert not is_time_zone(name)
