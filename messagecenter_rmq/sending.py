@@ -36,14 +36,17 @@ _lateness_seconds = Histogram(
 
 @dataclass(frozen=True, slots=True)
 class SendLimits:
-    """How many records are being sent at once, and how long one call may take."""
+    """How many records are being sent at once, by each of Tencent's commands, and how long one call may take."""
 
     in_flight_max: int
     timeout_seconds: float
 
 
 class Sender:
-    """Sends in the order in which it is asked to. A `lease_ends_at` is a time of the event loop's clock."""
+    """Sends in the order in which it is asked to, to one account and to several each in its own.
+
+    A `lease_ends_at` is a time of the event loop's clock.
+    """
 
     def __init__(
         self, records: ImRecords, txim: TxIm, limits: SendLimits, clock: Callable[[], float] = time.time
@@ -51,17 +54,20 @@ class Sender:
         self._records = records
         self._txim = txim
         self._limits = limits
-        self._window = Window(limits.in_flight_max)
+        # Tencent gives each of its two commands a rate of its own: no message to one account waits behind large calls.
+        self._singles = Window(limits.in_flight_max)
+        self._batches = Window(limits.in_flight_max)
         self._clock = clock
 
     async def send(self, send: Send, lease_ends_at: float) -> None:
         """Send when there is room, and record what became of it. Raises DomainError when that cannot be recorded."""
-        await self._window.enter(len(send.recipients))
+        window = self._singles if len(send.recipients) == 1 else self._batches
+        await window.enter(len(send.recipients))
         try:
             too_late = self._too_late(send, lease_ends_at)
             outcomes = [too_late] if too_late else await self._call(send)
         finally:
-            self._window.leave(len(send.recipients))
+            window.leave(len(send.recipients))
         await self.record(send.delivery, outcomes, lease_ends_at)
 
     async def record(

@@ -13,6 +13,7 @@ from brandmesh.messagecenter.v1 import im_call_pb2
 from mesh.testing import eventually
 from mesh.worker import Worker
 from tests.messagecenter_rmq.chain import BRAND, BROADCAST, KITCHEN, ORDERED, SHOP, Chain, Process, running_chain
+from tests.messagecenter_rmq.tencent import wait_for
 
 PER_SECOND = 60
 OTHER_BRAND = 1002
@@ -119,6 +120,25 @@ async def test_a_brand_with_very_many_calls_does_not_hold_up_another(tmp_path: P
             await eventually(lambda: _is_sent(chain, call_id), timeout_seconds=30)
             assert len(chain.tencent.sends) < 2000
             await until_sent(chain, 2501)
+
+
+async def test_a_message_to_one_account_does_not_wait_behind_one_to_many(tmp_path: Path) -> None:
+    """Tencent gives each of the two commands a rate of its own."""
+    async with running_chain(tmp_path) as chain:
+        await chain.open_kitchen()
+        await chain.put_device("second-kitchen", KITCHEN)
+        await chain.open_kitchen(OTHER_BRAND)
+        may_end = asyncio.Event()
+        chain.tencent.script.append(wait_for(may_end))
+        process = await chain.open_process("narrow", sends_in_flight_max=1)
+        async with working(chain, process):
+            await chain.call()
+            await until_sent(chain, 1)
+            call_id = await chain.call(brandId=OTHER_BRAND)
+            try:
+                await eventually(lambda: _is_sent(chain, call_id), timeout_seconds=3)
+            finally:
+                may_end.set()
 
 
 async def _is_sent(chain: Chain, call_id: str) -> bool:
