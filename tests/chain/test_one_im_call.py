@@ -87,6 +87,48 @@ async def test_a_cancel_stops_the_repeats_that_are_left(shop: Shop) -> None:
     assert len(await shop.screen(kitchen)) == 1
 
 
+async def test_whenever_a_cancel_comes_what_it_counts_is_never_heard(shop: Shop) -> None:
+    kitchen = await shop.device("kitchen", "kitchen")
+    await shop.configure("kitchen", repeatCount=3, intervalSeconds=1)
+
+    async def call_and_cancel(number: int) -> tuple[str, str, int]:
+        name = f"#{number}"
+        call_id = (await shop.call("kitchen", params={**ORDER, "roomName": name}))["callId"]
+        await asyncio.sleep(number * 0.06)
+        return name, call_id, (await shop.app.ok("POST", f"/imCalls/{call_id}:cancel"))["cancelledCount"]
+
+    cancels = await asyncio.gather(*(call_and_cancel(number) for number in range(40)))
+    assert len({count for _, _, count in cancels}) > 1, "all came at the same point of their calls"
+    for _, call_id, count in cancels:
+        counts = Counter(record["status"] for record in await shop.ended(call_id))
+        assert counts == Counter(cancelled=count, sent=3 - count)
+    heard = Counter(text.partition("房间")[0] for text in texts(await shop.screen(kitchen)))
+    assert heard == Counter({name: 3 - count for name, _, count in cancels})
+
+
+@pytest.mark.parametrize("msg_type", ["broadcast", "refresh"])
+@pytest.mark.parametrize("character", ["a", "水", "👍", '"', "\\", "\n"])
+async def test_the_largest_message_that_is_accepted_is_one_that_tencent_takes(
+    shop: Shop, msg_type: str, character: str
+) -> None:
+    await shop.device("kitchen", "kitchen")
+    await shop.configure("kitchen")
+
+    async def try_size(size: int) -> str:
+        params = {**ORDER, "goodsName": character * size}
+        status, answer = await shop.app.call("POST", "/imCalls", shop.body("kitchen", params=params, MsgType=msg_type))
+        assert status in {200, 400}, answer
+        return str(answer.get("callId", ""))
+
+    accepted, refused, largest = 0, 12_289, ""
+    while refused - accepted > 1:
+        size = (accepted + refused) // 2
+        call_id = await try_size(size)
+        accepted, refused, largest = (size, refused, call_id) if call_id else (accepted, size, largest)
+    (record,) = await shop.ended(largest)
+    assert (record["status"], record["reason"]) == ("sent", "")
+
+
 async def test_a_missing_parameter_fails_with_its_name_and_nothing_is_spoken(shop: Shop) -> None:
     kitchen = await shop.device("kitchen", "kitchen")
     await shop.configure("kitchen")
