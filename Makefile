@@ -27,6 +27,10 @@ run: install ## Run the whole mesh on this machine, with a demonstration, until 
 test: install lint ## Run all checks and the whole suite on the embedded engines
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+.PHONY: test-engines
+test-engines: install ## Run the suites on MariaDB, PostgreSQL and Redis, fetched and started here; ENGINES=mariadb: on one
+	$(BIN)/python -m engines test $(ENGINES)
+
 .PHONY: bench
 bench: install ## Measure this commit on this machine; ROWS=im-lateness measures one row
 	$(BIN)/python -m bench $(ROWS)
