@@ -90,15 +90,16 @@ class Brokers:
 
         Harmless where it exists. When this returns, the name servers know it.
         """
-        if await self._is_routed(topic):
-            return
-        for address in (await self.masters()).values():
-            await self._create_group(address, self._group)
-            await self._create_group(address, self._viewers)
-            await self._ask(address, _Request.UPDATE_AND_CREATE_TOPIC, _topic_fields(topic))
-            await self._begin_at_first(address, topic)
+        masters = (await self.masters()).values()
         if not await self._is_routed(topic):
-            raise BusUnavailableError(f"RocketMQ: the name servers do not know the new topic {topic} yet")
+            for address in masters:
+                await self._create_group(address, self._group)
+                await self._create_group(address, self._viewers)
+                await self._ask(address, _Request.UPDATE_AND_CREATE_TOPIC, _topic_fields(topic))
+            if not await self._is_routed(topic):
+                raise BusUnavailableError(f"RocketMQ: the name servers do not know the new topic {topic} yet")
+        for address in masters:
+            await self._begin_at_first(address, topic)
 
     async def offsets(self, topics: Iterable[str]) -> list[QueueOffsets]:
         """Say how far the consumer group is in topics, and in what is to come again of them."""

@@ -155,7 +155,7 @@ class RocketMqBus:
         if not (await self._index.look(dead_queue)).is_known:
             return []
         stored = await self._brokers.look(self._topics.of(dead_queue), max_messages)
-        letters = [Letter.read(one.body, one.properties) for one in stored]
+        letters = [Letter.read(one.message_id, one.body, one.properties) for one in stored]
         return [letter.delivery(dead_queue, letter.attempts, handle="") for letter in letters]
 
     async def depth(self, queue: str) -> Depth:
@@ -185,7 +185,7 @@ class RocketMqBus:
         """Hold what was received; what a broker could not keep until its time is sent on its way again."""
         deliveries: list[Delivery] = []
         for incoming in received:
-            letter = Letter.read(incoming.body, incoming.properties)
+            letter = Letter.read(incoming.receipt.message_id, incoming.body, incoming.properties)
             if letter.due_at_ms > now_ms() + _EARLY_MS:
                 await self._send_on(queue, letter, incoming.receipt)
                 continue

@@ -39,8 +39,10 @@ class Letter:
         return cls(Envelope(delivery.message_id, delivery.headers, delivery.body), delivery.published_at_ms)
 
     @classmethod
-    def read(cls, body: bytes, properties: Mapping[str, str]) -> Letter:
-        """Read what `outgoing` wrote."""
+    def read(cls, message_id: str, body: bytes, properties: Mapping[str, str]) -> Letter:
+        """Read what `outgoing` wrote. What someone else put into the topic is a letter as it stands."""
+        if _PUBLISHED not in properties:
+            return cls(Envelope(message_id, {}, body), now_ms())
         return cls(
             Envelope.decode(body),
             published_at_ms=int(properties[_PUBLISHED]),

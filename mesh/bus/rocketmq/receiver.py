@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from itertools import count
 from weakref import WeakValueDictionary
 
+from mesh.bus.port import BusUnavailableError
 from mesh.bus.rocketmq.brokers import Brokers
 from mesh.bus.rocketmq.proxy import RECEIVE_MAX, Incoming, Proxy
 
@@ -32,28 +34,36 @@ class Receiver:
     async def receive(
         self, topic: str, messages_max: int, invisible_seconds: int, expected: int
     ) -> tuple[list[Incoming], bool]:
-        """Take what is ready; wait a little where that is less than `expected`. Answers whether there is no more."""
+        """Take what is ready; wait a little where that is less than `expected`. Answers whether there is no more.
+
+        A broker that is away takes nothing from the others: raises BusUnavailableError where nothing came from them.
+        """
         brokers = self._in_turn(list(await self._brokers.masters()))
         received: list[Incoming] = []
-        for broker in brokers:
-            received += await self._drain(topic, broker, messages_max - len(received), invisible_seconds)
-        poll_seconds = EXPECTED_SECONDS_MAX / len(brokers)
-        for broker in brokers:
-            if len(received) >= min(expected, messages_max):
-                break
-            room = messages_max - len(received)
-            received += await self._proxy.receive(topic, broker, room, invisible_seconds, poll_seconds)
-        return received, len(received) < messages_max
+        failures: list[BusUnavailableError] = []
+        rounds = (0.0, messages_max), (EXPECTED_SECONDS_MAX / len(brokers), min(expected, messages_max))
+        for poll_seconds, enough in rounds:
+            for broker in brokers:
+                room = enough - len(received)
+                try:
+                    async for batch in self._batches(topic, broker, room, invisible_seconds, poll_seconds):
+                        received += batch
+                except BusUnavailableError as failure:
+                    failures.append(failure)
+        if failures and not received:
+            raise failures[0]
+        return received, len(received) < messages_max and not failures
 
-    async def _drain(self, topic: str, broker: str, messages_max: int, invisible_seconds: int) -> list[Incoming]:
-        received: list[Incoming] = []
-        while len(received) < messages_max:
-            wanted = min(RECEIVE_MAX, messages_max - len(received))
-            batch = await self._proxy.receive(topic, broker, wanted, invisible_seconds, poll_seconds=0)
-            received += batch
-            if len(batch) < wanted:
-                break
-        return received
+    async def _batches(
+        self, topic: str, broker: str, messages_max: int, invisible_seconds: int, poll_seconds: float
+    ) -> AsyncIterator[list[Incoming]]:
+        """Take from one broker until it has no more."""
+        left = messages_max
+        while left > 0:
+            wanted = min(RECEIVE_MAX, left)
+            batch = await self._proxy.receive(topic, broker, wanted, invisible_seconds, poll_seconds)
+            yield batch
+            left = left - len(batch) if len(batch) == wanted else 0
 
     def _in_turn(self, brokers: list[str]) -> list[str]:
         """Begin with another broker each time, so that none waits for the others' messages."""

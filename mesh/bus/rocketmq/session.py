@@ -39,6 +39,8 @@ class Session:
         """Wait until the proxy knows us. Raises BusUnavailableError where it does not answer."""
         if self._task is None:
             self._task = asyncio.create_task(self._keep(), name="rocketmq session")
+        elif self._task.done():
+            self._task.result()
         try:
             async with asyncio.timeout(READY_SECONDS_MAX):
                 await self._ready.wait()
@@ -55,7 +57,7 @@ class Session:
         while True:
             try:
                 await self._hold()
-            except (grpc.aio.AioRpcError, BusUnavailableError) as error:
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, BusUnavailableError) as error:
                 log.info("proxy lost", error=str(error))
             finally:
                 failures = 0 if self._ready.is_set() else failures + 1
@@ -71,7 +73,8 @@ class Session:
             while True:
                 answered, _ = await asyncio.wait([reading], timeout=HEARTBEAT_SECONDS)
                 if answered:
-                    if reading.result() is grpc.aio.EOF:
+                    # A stream that the other side cancelled says so by a cancellation of the reading.
+                    if reading.cancelled() or reading.result() is grpc.aio.EOF:
                         return
                     reading = asyncio.ensure_future(stream.read())
                 # Settings that no heartbeat follows are forgotten again.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 _HEAD = struct.Struct(">iiiiiqqiq")
 """Length, magic, checksum, queue, flag, offset in the queue, offset in the log, system flag, born at."""
 
+_MESSAGE_ID = "UNIQ_KEY"
 _COMPRESSED = 0x1
 _BORN_HOST_V6 = 0x10
 _STORE_HOST_V6 = 0x20
@@ -24,6 +25,11 @@ class StoredMessage:
     offset: int
     body: bytes
     properties: Mapping[str, str]
+
+    @property
+    def message_id(self) -> str:
+        """What the publisher called it."""
+        return self.properties.get(_MESSAGE_ID, "")
 
 
 def read_messages(stored: bytes) -> Iterator[StoredMessage]:

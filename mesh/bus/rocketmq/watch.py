@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
 from mesh import telemetry
-from mesh.bus.rocketmq.brokers import Brokers
+from mesh.bus.rocketmq.brokers import Brokers, QueueOffsets
 from mesh.bus.rocketmq.index import QueueIndex
 from mesh.bus.rocketmq.topics import Topics
 from mesh.ending import end
@@ -21,10 +21,24 @@ from mesh.waiting import set_within
 SLOW_LOOK_SECONDS = 30
 """How long a message may stay unseen whose hint was lost."""
 
+STILL_SECONDS = 1.0
+"""How long nobody must have taken anything of a queue before its messages count as unseen."""
+
 LOOK_SECONDS_MAX = 1.0
 LOOK_SECONDS_MIN = 0.002
 
 log = telemetry.logger(part="rocketmq")
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """How many messages of a topic nobody took, and how many were taken before them."""
+
+    messages: int = 0
+    position: int = 0
+
+    def plus(self, offsets: QueueOffsets) -> _Unread:
+        return _Unread(self.messages + offsets.end - offsets.next, self.position + offsets.next)
 
 
 @dataclass(eq=False, slots=True)
@@ -61,14 +75,21 @@ class Watch:
                 await set_within(sleeper.woken, min(remaining, max(pause, LOOK_SECONDS_MIN)))
 
     async def look(self) -> int:
-        """Ask the brokers what they have ready, and tell the index; answer of how many queues it did not know."""
+        """Ask the brokers which messages nobody takes, and tell the index; answer of how many it did not know."""
         queues = {self._topics.of(queue): queue for queue in await self._topics.list()}
-        ready = dict.fromkeys(queues, 0)
-        for offsets in await self._brokers.offsets(queues):
-            ready[offsets.topic] += max(0, offsets.end - offsets.next)
         await self._index.add_queues(set(queues.values()) - await self._index.queues())
-        with_work = {queues[topic]: number for topic, number in ready.items() if number}
-        return sum([await self._index.found(queue, number) for queue, number in with_work.items()])
+        before = await self._unread(queues)
+        await asyncio.sleep(STILL_SECONDS)
+        after = await self._unread(before)
+        still = {topic: unread for topic, unread in after.items() if unread.position == before[topic].position}
+        return sum([await self._index.found(queues[topic], unread.messages) for topic, unread in still.items()])
+
+    async def _unread(self, topics: Collection[str]) -> dict[str, _Unread]:
+        """Say how much of topics has not been taken, of those that have some."""
+        unread = dict.fromkeys(topics, _Unread())
+        for offsets in await self._brokers.offsets(topics):
+            unread[offsets.topic] = unread[offsets.topic].plus(offsets)
+        return {topic: one for topic, one in unread.items() if one.messages > 0}
 
     async def close(self) -> None:
         """Watch no more."""

@@ -1,9 +1,9 @@
 -- The head of every script that works on the hints about one queue of the RocketMQ bus.
 --
 -- KEYS, all with one hash tag:
---   1 counts    hash: ready (may be below 0 for a moment: a consumer can be quicker than the publisher's count),
---               flight, delayed, misses (looks in vain in a row), version (grows with each message that is new to it),
---               and f<second>, d<second>: how many are hidden until then, or delayed until then
+--   1 counts    hash: ready, flight, delayed, misses (times in a row that the queue was empty and ready said otherwise),
+--               version (grows with each message that becomes ready before its time), and f<second>, d<second>: how many
+--               are hidden until then, or delayed until then
 --   2 times     zset, f<second> and d<second> by second
 --   3 published hash, second -> how many unsettled messages were published in it
 --   4 ages      zset, those seconds
@@ -12,7 +12,8 @@
 -- ARGV: 1 queue, 2 wake channel; the channel is empty for dead letters, which nobody waits for.
 --
 -- The messages are the brokers'. What is here may be lost or wrong: too much costs looks in vain, which correct it,
--- too little is found by the slow look.
+-- too little is found by the slow look. Sums may be below 0 for a moment: a consumer can be quicker than the publisher,
+-- who counts what a broker has taken already.
 local counts, times, published, ages, due, queues = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local queue, channel = ARGV[1], ARGV[2]
 
@@ -79,13 +80,13 @@ local function ripen()
   end
 end
 
-local function born(second, number)
-  if redis.call('HINCRBY', published, second, number) == number then redis.call('ZADD', ages, second, second) end
-end
-
-local function settled(second, number)
-  if redis.call('HINCRBY', published, second, -number) <= 0 then
-    redis.call('HDEL', published, second)
+-- Notes more, or fewer, unsettled messages of a second.
+local function age(second, number)
+  local left = redis.call('HINCRBY', published, second, number)
+  if left > 0 then
+    redis.call('ZADD', ages, second, second)
+  else
     redis.call('ZREM', ages, second)
+    if left == 0 then redis.call('HDEL', published, second) end
   end
 end

@@ -2,6 +2,6 @@
 ripen()
 for position = 3, #ARGV, 2 do
   take_back('f', ARGV[position], 1)
-  settled(ARGV[position + 1], 1)
+  age(ARGV[position + 1], -1)
 end
 if count('ready') <= 0 then due_by_first_time() end

@@ -1,0 +1,111 @@
+"""What a bus on RocketMQ keeps when the broker or the proxy is killed: on a server of the tests' own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from engines.engine import EngineMissingError
+from mesh.bus.port import BusUnavailableError, Message
+from mesh.testing import eventually
+from tests.mesh.bus.conformance import bodies, messages
+from tests.mesh.bus.test_rocketmq import connect, needs_rocketmq
+
+if TYPE_CHECKING:
+    from engines.rocketmq import RocketMqServer
+    from mesh.bus.rocketmq.bus import RocketMqBus
+
+pytestmark = [needs_rocketmq, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+RECOVERY_SECONDS_MAX = 60.0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RocketMqServer]:
+    from engines.rocketmq import RocketMq  # noqa: PLC0415  # where RocketMQ's client is installed
+
+    try:
+        server = await RocketMq(visibility_seconds_min=1).start(tmp_path_factory.mktemp("rocketmq"))
+    except EngineMissingError as error:
+        pytest.skip(str(error))
+    yield server
+    await server.kill()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bus(server: RocketMqServer, redis_url: str) -> AsyncIterator[RocketMqBus]:
+    bus = connect(redis_url, url=server.url)
+    yield bus
+    await bus.close()
+
+
+@pytest.mark.parametrize("part", ["broker", "proxy"])
+async def test_nothing_is_lost_with_a_part(server: RocketMqServer, bus: RocketMqBus, part: str) -> None:
+    await bus.publish("q", messages("done", "flight", "nacked", "dead", "ready"))
+    await bus.publish("q", messages("delayed"), delay_seconds=5)
+    done, _, nacked, dead = await bus.receive("q", 4, 2)
+    await bus.ack([done])
+    await bus.nack(nacked, 2)
+    await bus.dead(dead, "no use")
+    await server.kill_part(part)
+    with pytest.raises(BusUnavailableError):
+        await bus.publish("q", messages("refused"))
+    await server.start_part(part)
+    found = await _receive_all(bus, {"flight", "nacked", "ready", "delayed"})
+    assert bodies(await bus.list_dead("q", 10)) == ["dead"]
+    if part == "proxy":
+        # A killed broker forgets what it delivered in its last five seconds, and delivers that again.
+        assert found == {"flight": 2, "nacked": 2, "ready": 1, "delayed": 1}
+
+
+async def test_whatever_was_published_through_a_crash_arrives(server: RocketMqServer, bus: RocketMqBus) -> None:
+    accepted: set[str] = set()
+    stop = asyncio.Event()
+
+    async def publish() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            try:
+                await bus.publish("q", [Message(f"{number}".encode())])
+                accepted.add(f"{number}")
+            except BusUnavailableError:
+                await asyncio.sleep(0.1)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(publish())
+        for part in ("broker", "proxy"):
+            await _more(accepted)
+            await server.kill_part(part)
+            await server.start_part(part)
+        await _more(accepted)
+        stop.set()
+    await _receive_all(bus, accepted)
+
+
+async def _more(accepted: set[str]) -> None:
+    """Wait until 50 more messages have been accepted."""
+    enough = len(accepted) + 50
+    await eventually(lambda: len(accepted) >= enough, RECOVERY_SECONDS_MAX)
+
+
+async def _receive_all(bus: RocketMqBus, wanted: set[str]) -> dict[str, int]:
+    """Receive and acknowledge until all that is wanted came; answer the attempts at which it did."""
+    found: dict[str, int] = {}
+
+    async def take() -> bool:
+        try:
+            for queue in await bus.wait_ready(["q"], 1):
+                deliveries = await bus.receive(queue, 100, 10)
+                found.update({delivery.body.decode(): delivery.attempt for delivery in deliveries})
+                await bus.ack(deliveries)
+        except BusUnavailableError:
+            return False
+        return wanted <= found.keys()
+
+    await eventually(take, RECOVERY_SECONDS_MAX)
+    return found
