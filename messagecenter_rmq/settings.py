@@ -29,11 +29,17 @@ class Settings(RmqSettings):
         500, ge=1, le=500, description="Accounts that get a message in one call; 1 sends each message by itself"
     )
     sends_in_flight_max: int = Field(
-        200, ge=1, le=10_000, description="Records that txim_rpc is sending at once; a call of more goes alone"
+        200,
+        ge=1,
+        le=10_000,
+        description="Records that txim_rpc is sending at once, by each of its two calls; a call of more goes alone",
     )
     send_timeout_seconds: int = Field(20, ge=1, le=300, description="How long txim_rpc may take for a call")
     lease_seconds: int = Field(
-        60, ge=5, le=3600, description="How long a claim holds, more than send_timeout_seconds; a crash delays by it"
+        60,
+        ge=5,
+        le=3600,
+        description="How long a claim holds, at least twice send_timeout_seconds; a crash delays by it",
     )
 
     @field_validator("brands", "except_brands", mode="before")
@@ -44,6 +50,7 @@ class Settings(RmqSettings):
     @field_validator("lease_seconds")
     @classmethod
     def _outlasts_a_send(cls, value: int, info: ValidationInfo) -> int:
-        if value <= info.data.get("send_timeout_seconds", 0):
-            raise ValueError("must be more than send_timeout_seconds: no send is begun that may outlast the lease")
+        # No send is begun that may outlast the lease. With little time besides, a backlog would only be given back.
+        if value < 2 * info.data.get("send_timeout_seconds", 0):
+            raise ValueError("must be at least twice send_timeout_seconds")
         return value

@@ -102,17 +102,17 @@ async def test_what_tencent_refuses_for_good_fails(chain: Chain) -> None:
 
 
 async def test_a_send_that_may_outlast_its_lease_is_not_begun(chain: Chain) -> None:
-    slow = await chain.open_process("slow", lease_seconds=5, send_timeout_seconds=4, sends_in_flight_max=1)
-    kitchen = await chain.open_kitchen(repeat_count=2, interval_seconds=1)
+    slow = await chain.open_process("slow", lease_seconds=5, send_timeout_seconds=2, sends_in_flight_max=1)
+    kitchen = await chain.open_kitchen(repeat_count=3, interval_seconds=1)
     call_id = await chain.call()
-    chain.clock.pass_seconds(1)
-    chain.tencent.seconds_a_send = 1.2
+    chain.clock.pass_seconds(2)
+    chain.tencent.seconds_a_send = 1.7
     await chain.work(slow)
-    assert await chain.ends(call_id) == [("SENT", "", ""), ("QUEUED", "LEASE_ENDS", "")]
-    assert len(chain.tencent.sends) == 1
+    assert await chain.ends(call_id) == [("SENT", "", "")] * 2 + [("QUEUED", "LEASE_ENDS", "")]
+    assert len(chain.tencent.sends) == 2
     chain.tencent.seconds_a_send = 0
     await chain.go_on(LATER)
-    assert chain.tencent.inboxes == {kitchen: [TEXT] * 2}
+    assert chain.tencent.inboxes == {kitchen: [TEXT] * 3}
 
 
 async def test_a_message_whose_time_is_over_when_its_turn_comes_is_skipped(chain: Chain) -> None:

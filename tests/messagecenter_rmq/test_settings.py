@@ -58,6 +58,6 @@ def test_what_cannot_be_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_lease_outlasts_a_send() -> None:
-    assert from_flags("--send-timeout-seconds", "5", "--lease-seconds", "6").lease_seconds == 6
+    assert from_flags("--send-timeout-seconds", "5", "--lease-seconds", "10").lease_seconds == 10
     with pytest.raises(ValidationError, match="lease_seconds"):
         from_flags("--send-timeout-seconds", "6", "--lease-seconds", "6")
