@@ -1,4 +1,4 @@
-"""Builds a kustomization as `kubectl kustomize` does, as far as deploy/kubernetes uses it. What it does not know it refuses.
+"""Builds a kustomization as `kubectl kustomize` does, as far as deploy/ uses it; refuses what it does not know.
 
 `test_kubernetes.py` compares it with the real one where that is installed.
 """

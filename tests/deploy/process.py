@@ -10,10 +10,10 @@ from unittest.mock import patch
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, CliApp
 
-from messagecenter_rmq.queues import QueueSelection as ImSelection
-from messagecenter_rmq.settings import Settings as MessageCenterRmq
 from meshctl import queue_exporter
 from meshctl.local import _PROCESSES
+from messagecenter_rmq.queues import QueueSelection as ImSelection
+from messagecenter_rmq.settings import Settings as MessageCenterRmq
 from sms_rmq.queues import QueueSelection as SmsSelection
 from sms_rmq.settings import Settings as SmsRmq
 from tools.generate_settings_reference import SECTIONS
@@ -55,15 +55,23 @@ class Process:
         with patch.dict(os.environ, {**bare, **self.shared, **self.environment}, clear=True):
             return CliApp.run(MODELS[self.module], cli_args=list(self.arguments))
 
-    def takes(self, queue: str) -> bool:
-        """Whether it consumes a queue of a brand."""
+    def takes(self) -> set[str]:
+        """Name the sample queues that it consumes."""
+        if self.module not in {"sms_rmq", "messagecenter_rmq"}:
+            return set()
         settings = self.settings()
         if isinstance(settings, SmsRmq):
-            selection = SmsSelection(settings.brands, settings.except_brands, settings.types, settings.modes)
-            return any(selection.takes(queue, mode) for mode in SMS_MODES)
-        if isinstance(settings, MessageCenterRmq):
-            return ImSelection(settings.brands, settings.except_brands).takes(queue)
-        return False
+            sms = SmsSelection(settings.brands, settings.except_brands, settings.types, settings.modes)
+            return {queue for queue in SAMPLE_QUEUES for mode in SMS_MODES if sms.takes(queue, mode)}
+        assert isinstance(settings, MessageCenterRmq)
+        im = ImSelection(settings.brands, settings.except_brands)
+        return {queue for queue in SAMPLE_QUEUES if im.takes(queue)}
+
+
+def takers(processes: Mapping[str, Process]) -> dict[str, list[str]]:
+    """Name the processes that consume each sample queue."""
+    taken = {name: process.takes() for name, process in processes.items()}
+    return {queue: [name for name, queues in taken.items() if queue in queues] for queue in SAMPLE_QUEUES}
 
 
 def variables_of(module: str) -> set[str]:
