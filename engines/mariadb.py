@@ -56,6 +56,7 @@ def _install_db(directory: Path) -> tuple[str, ...]:
         "mariadb-install-db",
         "--no-defaults",
         f"--datadir={directory / 'unfinished'}",
+        _temporary_files(directory),
         "--auth-root-authentication-method=socket",
         "--skip-test-db",
     )
@@ -65,6 +66,7 @@ def _options(tables: Path, port: int) -> tuple[str, ...]:
     return (
         "--no-defaults",
         f"--datadir={tables}",
+        _temporary_files(tables.parent),
         f"--init-file={tables.with_name('init.sql')}",
         f"--bind-address={LOOPBACK}",
         f"--port={port}",
@@ -72,6 +74,11 @@ def _options(tables: Path, port: int) -> tuple[str, ...]:
         "--socket=mariadb.sock",
         "--character-set-server=utf8mb4",
     )
+
+
+def _temporary_files(directory: Path) -> str:
+    # A server that starts removes the temporary tables of any other in the same place.
+    return f"--tmpdir={directory}"
 
 
 def _first_statements(password: str) -> str:
