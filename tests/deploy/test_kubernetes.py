@@ -293,3 +293,20 @@ def test_the_example_brings_the_stores_that_its_databases_are_in() -> None:
     made = re.findall(r"CREATE DATABASE (\w+);", of_kind(manifests, "ConfigMap")["databases"]["data"]["databases.sql"])
     urls = [process.environment.get("BRANDMESH_DATABASE_URL", "") for process in processes(manifests).values()]
     assert sorted(made) == sorted({url.rpartition("/")[2] for url in urls if url})
+
+
+def test_the_database_takes_the_connections_of_all_pods_together() -> None:
+    manifests = kustomize.build(EXAMPLE)
+    (option,) = container_of(of_kind(manifests, "StatefulSet")["mariadb"])["args"]
+    scalers = of_kind(manifests, "HorizontalPodAutoscaler")
+    connections = {
+        name: getattr(process.settings(), "database_pool_size", 0) * pods_max(name, scalers)
+        for name, process in processes(manifests).items()
+        if "BRANDMESH_DATABASE_URL" in process.environment
+    }
+    assert sum(connections.values()) == 392  # as docs/scaling.md reckons
+    assert int(option.removeprefix("--max-connections=")) >= 1.2 * sum(connections.values())
+
+
+def pods_max(name: str, scalers: dict[str, Manifest]) -> int:
+    return int(scalers[name]["spec"]["maxReplicas"]) if name in scalers else 1
