@@ -8,6 +8,7 @@ from engines.engine import Engine
 from engines.mariadb import MariaDb
 from engines.postgresql import PostgreSql
 from engines.redis import Redis
+from engines.rocketmq.engine import RocketMq
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ _ON_REDIS = (("tests/mesh/bus", "tests/mesh/inbox", "tests/mesh/worker"),)
 """What talks to Redis by itself: the bus, the inbox, and consumers on the bus. One run, for they share its keyspace."""
 
 
+_ON_ROCKETMQ = (("tests/mesh/bus/test_rocketmq.py", "tests/mesh/bus/test_rocketmq_crashes.py"),)
+"""The bus, of which the same is asked as on Redis, and crashes of the broker and of the proxy."""
+
+
 def _itself(name: str) -> tuple[str, ...]:
     """What is asked of the engine itself; the suite of embedded engines passes over those it does not find."""
     return ("tests/engines/test_servers.py", "-k", name)
@@ -62,5 +67,6 @@ ENGINES: dict[str, EngineUnderTest] = {
         EngineUnderTest(MariaDb(), "BRANDMESH_TEST_DATABASE_URL", (_itself("mariadb"), *_ON_DATABASES)),
         EngineUnderTest(PostgreSql(), "BRANDMESH_TEST_DATABASE_URL", (_itself("postgresql"), *_ON_DATABASES)),
         EngineUnderTest(Redis(), "BRANDMESH_TEST_REDIS_URL", (_itself("redis"), *_ON_REDIS)),
+        EngineUnderTest(RocketMq(visibility_seconds_min=1), "BRANDMESH_TEST_ROCKETMQ_URL", _ON_ROCKETMQ),
     )
 }
