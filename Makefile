@@ -28,7 +28,7 @@ test: install lint ## Run all checks and the whole suite on the embedded engines
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: test-engines
-test-engines: install ## Run the suites on MariaDB, PostgreSQL and Redis, fetched and started here; ENGINES=mariadb: on one
+test-engines: install ## Run the suites on real servers, fetched and started here; ENGINES=mariadb: on one
 	$(BIN)/python -m engines test $(ENGINES)
 
 .PHONY: bench

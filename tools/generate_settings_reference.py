@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 import costcenter_rmq.settings
 import costcenter_rpc.settings
 import gateway.settings
+import meshctl.queue_exporter
 import messagecenter_rmq.settings
 import messagecenter_rpc.settings
 import order_rmq.settings
@@ -69,6 +70,7 @@ SECTIONS = (
     Section("messagecenter_rmq", messagecenter_rmq.settings.Settings),
     Section("txim_rpc", txim_rpc.settings.Settings),
     Section("gateway", gateway.settings.Settings),
+    Section("queue exporter", meshctl.queue_exporter.Settings, "Run with `python -m meshctl.queue_exporter`."),
     Section("sandbox", sandbox.settings.Settings, _SANDBOX, prefix="BRANDMESH_SANDBOX_"),
 )
 
