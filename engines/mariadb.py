@@ -8,8 +8,9 @@ from pathlib import Path
 from engines import debian, sql_server
 from engines.account import own_directory, unprivileged, write_private
 from engines.engine import EngineMissingError
-from engines.process import LOOPBACK, Program, ServerProcess, SingleServer, free_port, run_to_end
+from engines.process import Program, ServerProcess, SingleServer, run_to_end
 from engines.sql_server import USER
+from mesh.loopback import LOOPBACK, free_port
 
 
 class MariaDb:

@@ -9,7 +9,8 @@ from pathlib import Path
 from engines import debian, sql_server
 from engines.account import own_directory, unprivileged
 from engines.engine import EngineMissingError
-from engines.process import LOOPBACK, Program, ServerProcess, SingleServer, free_port, run_to_end
+from engines.process import Program, ServerProcess, SingleServer, run_to_end
+from mesh.loopback import LOOPBACK, free_port
 
 
 class PostgreSql:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import pwd
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +15,6 @@ from typing import TypedDict
 import psutil
 
 from mesh.child_process import end_with_parent
-
-LOOPBACK = "127.0.0.1"
 
 _POLL_SECONDS = 0.05
 _KILL_SECONDS_MAX = 10.0
@@ -143,14 +140,6 @@ async def run_to_end(program: Program, seconds_max: float = 120.0) -> None:
         await server.kill()
     if code:
         raise _failure(program, f"ended with code {code}")
-
-
-def free_port() -> int:
-    """Choose a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _spawn(program: Program) -> asyncio.subprocess.Process:

@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 
 from engines import debian
 from engines.engine import EngineMissingError
-from engines.process import LOOPBACK, Program, ServerProcess, SingleServer, free_port
+from engines.process import Program, ServerProcess, SingleServer
+from mesh.loopback import LOOPBACK, free_port
 
 
 class Redis:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from engines.account import write_private
-from engines.process import LOOPBACK
+from mesh.loopback import LOOPBACK
 
 USER = "brandmesh"
 """Who may make databases on the server."""

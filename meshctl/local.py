@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,9 +16,9 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from mesh.embedded_valkey import EmbeddedValkey
+from mesh.loopback import LOOPBACK, free_port, is_free
 from meshctl.supervisor import ProcessSpec, Supervisor
 
-_HOST = "127.0.0.1"
 _RPC_PORTS = {"costcenter": 7101, "sms": 7102, "order": 7103, "messagecenter": 7104, "txim": 7105}
 _PORTS = {"valkey": 7100, **_RPC_PORTS, "gateway": 8080, "sandbox": 8090}
 _PAYMENT_SECRET = "sandbox-payment-secret"  # noqa: S105  # the sandbox's own, as published in its settings
@@ -58,17 +57,17 @@ class LocalMesh:
     @property
     def gateway_url(self) -> str:
         """Where apps call."""
-        return f"http://{_HOST}:{self.ports['gateway']}"
+        return f"http://{LOOPBACK}:{self.ports['gateway']}"
 
     @property
     def sandbox_url(self) -> str:
         """Where the stand-ins for the outside world are."""
-        return f"http://{_HOST}:{self.ports['sandbox']}"
+        return f"http://{LOOPBACK}:{self.ports['sandbox']}"
 
     @property
     def grpc_addresses(self) -> dict[str, str]:
         """Where internal services call."""
-        return {name: f"{_HOST}:{self.ports[name]}" for name in _RPC_PORTS}
+        return {name: f"{LOOPBACK}:{self.ports[name]}" for name in _RPC_PORTS}
 
     def database_url(self, name: str) -> str:
         """Where a service keeps its rows."""
@@ -107,7 +106,7 @@ async def run_local(options: LocalOptions) -> AsyncIterator[LocalMesh]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AlreadyRunningError(f"another mesh runs on {state}") from None
-        ports = {name: _port(port if options.fixed_ports else 0) for name, port in _PORTS.items()}
+        ports = {name: port if options.fixed_ports and is_free(port) else free_port() for name, port in _PORTS.items()}
         valkey = await EmbeddedValkey.start(state / "valkey", ports["valkey"])
         stack.push_async_callback(valkey.stop)
         supervisor = Supervisor(state / "log")
@@ -117,19 +116,6 @@ async def run_local(options: LocalOptions) -> AsyncIterator[LocalMesh]:
         mesh = LocalMesh(options, ports, _webhook_secret(state), supervisor, valkey)
         await supervisor.start(mesh.specs())
         yield mesh
-
-
-def _port(preferred: int) -> int:
-    """Take the preferred port if it is free, or any that is."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((_HOST, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port")
 
 
 def _webhook_secret(state: Path) -> str:
@@ -184,7 +170,7 @@ def _txim_environment(mesh: LocalMesh) -> dict[str, str]:
 
 def _gateway_environment(mesh: LocalMesh) -> dict[str, str]:
     return {
-        "BRANDMESH_LISTEN": f"{_HOST}:{mesh.ports['gateway']}",
+        "BRANDMESH_LISTEN": f"{LOOPBACK}:{mesh.ports['gateway']}",
         "BRANDMESH_DATABASE_URL": mesh.database_url("gateway"),
         "BRANDMESH_CHUANGLAN_WEBHOOK_SECRET": mesh.webhook_secret,
         "BRANDMESH_CHUANGLAN_WEBHOOK_RECEIVER": "sandbox-receiver",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engines.process import LOOPBACK, free_port
+from mesh.loopback import LOOPBACK, free_port, is_free
 
 CLUSTER = "DefaultCluster"
 
@@ -103,15 +102,6 @@ def _write_properties(path: Path, options: dict[str, object]) -> Path:
 def _free_broker_port() -> int:
     for _ in range(_PORT_TRIES_MAX):
         port = free_port()
-        if all(_is_free(port + beside) for beside in (-2, 1)):
+        if all(is_free(port + beside) for beside in (-2, 1)):
             return port
     raise OSError("no three free ports beside each other on loopback")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True

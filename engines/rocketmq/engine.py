@@ -8,9 +8,9 @@ from pathlib import Path
 
 from engines import debian
 from engines.engine import EngineMissingError
-from engines.process import LOOPBACK
 from engines.rocketmq.configuration import Ports, write_broker, write_name_server, write_proxy
 from engines.rocketmq.server import Part, RocketMqServer
+from mesh.loopback import LOOPBACK
 
 _POM = Path(__file__).with_name("pom.xml")
 _JARS = Path("var/engines/rocketmq-jars")

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import grpc
 
-from engines.process import LOOPBACK, Program, ServerProcess
+from engines.process import Program, ServerProcess
 from engines.rocketmq.configuration import CLUSTER, Ports
 from mesh.bus.port import BusUnavailableError
 from mesh.bus.rocketmq import remoting
 from mesh.bus.rocketmq.brokers import Brokers
+from mesh.loopback import LOOPBACK
 
 _LOGBACK = Path(__file__).with_name("logback.xml")
 _READY_SECONDS_MAX = 90.0

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 import urllib.request
 from pathlib import Path
@@ -15,17 +14,12 @@ from prometheus_client import CollectorRegistry
 from mesh.bus.connect import connect_bus
 from mesh.bus.memory import MemoryBus
 from mesh.bus.port import Bus, BusUnavailableError, Depth, Message
+from mesh.loopback import free_port
 from mesh.testing import eventually
 from meshctl.queue_exporter import LABELS, QueueCollector, QueueState, brand_and_kind, read_queues, refresh
 from tests.redis_server import shared_redis
 
 SECONDS_MAX = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def value(collector: QueueCollector, name: str, queue: str, *rest: str) -> float | None:
