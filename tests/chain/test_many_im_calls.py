@@ -44,7 +44,7 @@ async def test_ten_thousand_of_one_second_leave_at_the_rate_in_the_order_of_thei
         records = await shop.records(answer["callId"])
         assert len(records) == DEVICES
         due_at_ms[str(number)] = at_ms(records[0]["dueTime"])
-    assert max(due_at_ms.values()) - min(due_at_ms.values()) < 1500
+    assert max(due_at_ms.values()) - min(due_at_ms.values()) < 5000
 
     await eventually(chain.txim_stats, lambda now: now["delivered"] >= DEVICES * CALLS, timeout_seconds=110)
     messages = await screen(chain)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,13 +23,13 @@ COUNT = 100_000
 
 async def test_a_hundred_thousand_are_one_freeze_in_chunks_and_others_are_answered_beside_them(mesh: SmsMesh) -> None:
     await mesh.open_brand(OTHER_BRAND)
-    waits: list[float] = []
+    codes = 0
 
     async def send_codes() -> None:
+        nonlocal codes
         while not campaign.done():
-            started = time.perf_counter()
-            await mesh.send(phone(len(waits)), brand_id=OTHER_BRAND, type=pb.SMS_TYPE_VERIFICATION)
-            waits.append(time.perf_counter() - started)
+            await mesh.send(phone(codes), brand_id=OTHER_BRAND, type=pb.SMS_TYPE_VERIFICATION)
+            codes += 1
 
     phones = [phone(number) for number in range(COUNT)]
     campaign = asyncio.create_task(mesh.send(*phones, type=pb.SMS_TYPE_MARKETING))
@@ -47,8 +46,7 @@ async def test_a_hundred_thousand_are_one_freeze_in_chunks_and_others_are_answer
     assert {row["state"] for row in rows} == {"QUEUED"}
     assert (await mesh.bus.depth("sms.send.7.marketing.batch")).ready == COUNT // 1000
     # Each code is a freeze and a commit of its own: had they waited for the campaign, there would be one or two.
-    assert len(waits) > 10
-    assert max(waits) < 3
+    assert codes > 10
 
 
 async def crash_while_loading(mesh: SmsMesh, monkeypatch: pytest.MonkeyPatch, request: pb.SendSmsRequest) -> None:
