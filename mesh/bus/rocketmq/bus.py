@@ -49,9 +49,6 @@ SETTLEMENTS_MAX = 16
 _MOVE_SECONDS = 30
 """How long a message stays ours while it is moved."""
 
-_EARLY_MS = 1000
-"""A broker keeps whole seconds, and may be as much early."""
-
 
 class RocketMqBus:
     """The `Bus` port on RocketMQ 5. `redis` answers bytes and speaks RESP2; the bus closes it.
@@ -186,7 +183,7 @@ class RocketMqBus:
         deliveries: list[Delivery] = []
         for incoming in received:
             letter = Letter.read(incoming.receipt.message_id, incoming.body, incoming.properties)
-            if letter.due_at_ms > now_ms() + _EARLY_MS:
+            if letter.has_to_wait_on:
                 await self._send_on(queue, letter, incoming.receipt)
                 continue
             delivery = letter.delivery(queue, letter.attempts + incoming.deliveries, incoming.receipt.handle)

@@ -15,16 +15,26 @@ from mesh.bus.port import Delivery, Message
 from mesh.bus.rocketmq.proxy import Outgoing
 
 _ATTEMPTS, _PUBLISHED, _DUE = "bus-attempts", "bus-published-at-ms", "bus-due-at-ms"
+_KEPT = "bus-kept-until-ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message. `attempts` were made before this copy; it is to be delivered at `due_at_ms`, 0 being at once."""
+    """A message. `attempts` were made before this copy; it is to be delivered at `due_at_ms`, 0 being at once.
+
+    `kept_until_ms` is what the broker was told of a copy that was received.
+    """
 
     envelope: Envelope
     published_at_ms: int
     attempts: int = 0
     due_at_ms: int = 0
+    kept_until_ms: int = 0
+
+    @property
+    def has_to_wait_on(self) -> bool:
+        """Whether the broker could keep this copy for a part of its delay only. No clock is asked: they may differ."""
+        return self.kept_until_ms < self.due_at_ms
 
     @classmethod
     def new(cls, message: Message, message_id: str, now_ms: int, delay_seconds: float) -> Letter:
@@ -48,6 +58,7 @@ class Letter:
             published_at_ms=int(properties[_PUBLISHED]),
             attempts=int(properties[_ATTEMPTS]),
             due_at_ms=int(properties[_DUE]),
+            kept_until_ms=int(properties.get(_KEPT, 0)),
         )
 
     def with_header(self, name: str, value: str) -> Letter:
@@ -56,12 +67,20 @@ class Letter:
 
     def outgoing(self, delay_seconds_max: float) -> Outgoing:
         """Write it, to be delivered when it is due, or earlier where a broker would not keep it for so long."""
-        properties = {_ATTEMPTS: self.attempts, _PUBLISHED: self.published_at_ms, _DUE: self.due_at_ms}
+        kept_until_ms = 0
+        if self.due_at_ms:
+            kept_until_ms = min(whole_second(self.due_at_ms), now_ms() + int(delay_seconds_max * 1000))
+        properties = {
+            _ATTEMPTS: self.attempts,
+            _PUBLISHED: self.published_at_ms,
+            _DUE: self.due_at_ms,
+            _KEPT: kept_until_ms,
+        }
         return Outgoing(
             self.envelope.message_id,
             self.envelope.encode(),
             {name: str(value) for name, value in properties.items()},
-            min(whole_second(self.due_at_ms), now_ms() + int(delay_seconds_max * 1000)) if self.due_at_ms else None,
+            kept_until_ms or None,
         )
 
     def delivery(self, queue: str, attempt: int, handle: str) -> Delivery:
