@@ -20,6 +20,7 @@ import pytest
 import pytest_asyncio
 
 from mesh.bus.connect import connect_bus
+from mesh.bus.envelope import new_message_id
 from mesh.bus.port import BusUnavailableError, Delivery, Depth
 from mesh.testing import eventually
 from tests.mesh.bus.conformance import HIDDEN_SECONDS, BusConformance, PassSeconds, bodies, messages, receive_one
@@ -33,9 +34,9 @@ if find_spec("rocketmq") is None:
 
 from mesh.bus.rocketmq.bus import RocketMqBus
 from mesh.bus.rocketmq.deployment import Deployment
-from mesh.bus.rocketmq.letter import Letter, now_ms
 from mesh.bus.rocketmq.held import Held
 from mesh.bus.rocketmq.index import LOOKS_IN_VAIN_MAX, Aside
+from mesh.bus.rocketmq.letter import Letter, now_ms
 from mesh.bus.rocketmq.names import TopicNames
 from mesh.bus.rocketmq.proxy import Receipt
 from mesh.bus.rocketmq.stored_message import StoredMessage, read_messages
@@ -250,12 +251,12 @@ def test_reads_messages_as_a_broker_stores_them() -> None:
 
 @pytest.mark.parametrize(("limit_seconds", "has_to_wait_on"), [(3, True), (10, False), (11, False)])
 def test_whether_a_copy_waits_on_is_said_by_itself_and_by_no_clock(limit_seconds: int, has_to_wait_on: bool) -> None:
-    letter = Letter.new(messages("later")[0], "id", now_ms(), delay_seconds=9)
+    letter = Letter.new(messages("later")[0], new_message_id(), now_ms(), delay_seconds=9)
     outgoing = letter.outgoing(delay_seconds_max=limit_seconds)
-    assert Letter.read("id", outgoing.body, outgoing.properties).has_to_wait_on is has_to_wait_on
+    assert Letter.read("", outgoing.body, outgoing.properties).has_to_wait_on is has_to_wait_on
 
 
 def test_a_copy_without_a_delay_has_nothing_to_wait_for() -> None:
-    outgoing = Letter.new(messages("now")[0], "id", now_ms(), delay_seconds=0).outgoing(delay_seconds_max=3)
+    outgoing = Letter.new(messages("now")[0], new_message_id(), now_ms(), delay_seconds=0).outgoing(delay_seconds_max=3)
     assert outgoing.deliver_at_ms is None
-    assert not Letter.read("id", outgoing.body, outgoing.properties).has_to_wait_on
+    assert not Letter.read("", outgoing.body, outgoing.properties).has_to_wait_on
