@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar, cast
 
 from redis.asyncio import Redis
@@ -26,10 +26,10 @@ from mesh.bus.port import (
     Depth,
     Message,
 )
+from mesh.bus.sleepers import Sleepers
 from mesh.redis_connection import is_unavailable
 from mesh.redis_script import Argument, LuaScript, Reply
 from mesh.redis_wake import WakeChannel
-from mesh.waiting import set_within
 
 Item = TypeVar("Item")
 
@@ -44,14 +44,6 @@ LOOK_SECONDS_MIN = 0.002
 _FIELDS_A_MESSAGE = 5
 
 
-@dataclass(eq=False, slots=True)
-class _Sleeper:
-    """Someone in `wait_ready`."""
-
-    prefixes: tuple[str, ...]
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class RedisStreamsBus:
     """The `Bus` port on streams.
 
@@ -63,8 +55,8 @@ class RedisStreamsBus:
         self._redis = redis
         self._keys = scripts.Keys(buckets)
         self._visibility_seconds_min = visibility_seconds_min
-        self._sleepers: set[_Sleeper] = set()
-        self._wake = WakeChannel(redis, scripts.WAKE_CHANNEL, self._wake_sleepers)
+        self._sleepers = Sleepers()
+        self._wake = WakeChannel(redis, scripts.WAKE_CHANNEL, self._sleepers.wake)
 
     async def ensure(self, queue: str) -> None:
         with _unavailable():
@@ -88,16 +80,8 @@ class RedisStreamsBus:
 
     async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
         self._wake.start()
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout_seconds
-        with self._sleeper(tuple(prefixes)) as sleeper:
-            while True:
-                sleeper.woken.clear()
-                ready, pause = await self._look(sleeper.prefixes)
-                remaining = deadline - clock()
-                if ready or remaining <= 0:
-                    return ready
-                await set_within(sleeper.woken, min(remaining, pause))
+        wanted = tuple(prefixes)
+        return await self._sleepers.wait(wanted, timeout_seconds, partial(self._look, wanted))
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
         self._check_visibility(visibility_seconds)
@@ -178,20 +162,6 @@ class RedisStreamsBus:
             if int(next_due_in_ms) >= 0:
                 pause = min(pause, int(next_due_in_ms) / 1000)
         return ready, max(pause, LOOK_SECONDS_MIN)
-
-    @contextmanager
-    def _sleeper(self, prefixes: tuple[str, ...]) -> Iterator[_Sleeper]:
-        sleeper = _Sleeper(prefixes)
-        self._sleepers.add(sleeper)
-        try:
-            yield sleeper
-        finally:
-            self._sleepers.discard(sleeper)
-
-    def _wake_sleepers(self, queue: str | None) -> None:
-        for sleeper in self._sleepers:
-            if queue is None or queue.startswith(sleeper.prefixes):
-                sleeper.woken.set()
 
     def _check_visibility(self, visibility_seconds: int) -> None:
         if visibility_seconds < self._visibility_seconds_min:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -13,10 +13,10 @@ from mesh import telemetry
 from mesh.bus.rocketmq.brokers import Brokers, QueueOffsets
 from mesh.bus.rocketmq.index import QueueIndex
 from mesh.bus.rocketmq.topics import Topics
+from mesh.bus.sleepers import Sleepers
 from mesh.ending import end
 from mesh.periodic import Periodic
 from mesh.redis_wake import WakeChannel
-from mesh.waiting import set_within
 
 SLOW_LOOK_SECONDS = 30
 """How long a message may stay unseen whose hint was lost."""
@@ -41,12 +41,6 @@ class _Unread:
         return _Unread(self.messages + offsets.end - offsets.next, self.position + offsets.next)
 
 
-@dataclass(eq=False, slots=True)
-class _Sleeper:
-    prefixes: tuple[str, ...]
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Watch:
     """Watches the queues of one deployment."""
 
@@ -54,25 +48,20 @@ class Watch:
         self._index = index
         self._topics = topics
         self._brokers = brokers
-        self._sleepers: set[_Sleeper] = set()
-        self._wake = WakeChannel(redis, index.wake_channel, self._wake_sleepers)
+        self._sleepers = Sleepers()
+        self._wake = WakeChannel(redis, index.wake_channel, self._sleepers.wake)
         self._closing = asyncio.Event()
         self._slow_looks: asyncio.Task[None] | None = None
 
     async def wait(self, prefixes: tuple[str, ...], timeout_seconds: float) -> set[str]:
         """Wait until queues with these prefixes are due, and name them; none on time-out."""
         self._start()
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + timeout_seconds
-        with self._sleeper(prefixes) as sleeper:
-            while True:
-                sleeper.woken.clear()
-                ready, pause_ms = await self._index.ready(prefixes)
-                remaining = deadline - clock()
-                if ready or remaining <= 0:
-                    return ready
-                pause = LOOK_SECONDS_MAX if pause_ms is None else min(LOOK_SECONDS_MAX, pause_ms / 1000)
-                await set_within(sleeper.woken, min(remaining, max(pause, LOOK_SECONDS_MIN)))
+        return await self._sleepers.wait(prefixes, timeout_seconds, partial(self._look_at_index, prefixes))
+
+    async def _look_at_index(self, prefixes: tuple[str, ...]) -> tuple[set[str], float]:
+        ready, pause_ms = await self._index.ready(prefixes)
+        pause = LOOK_SECONDS_MAX if pause_ms is None else min(LOOK_SECONDS_MAX, pause_ms / 1000)
+        return ready, max(pause, LOOK_SECONDS_MIN)
 
     async def look(self) -> int:
         """Ask the brokers which messages nobody takes, and tell the index; answer of how many it did not know."""
@@ -111,17 +100,3 @@ class Watch:
         found = await self.look()
         if found:
             log.info("queues found with work that no hint named", queues=found)
-
-    @contextmanager
-    def _sleeper(self, prefixes: tuple[str, ...]) -> Iterator[_Sleeper]:
-        sleeper = _Sleeper(prefixes)
-        self._sleepers.add(sleeper)
-        try:
-            yield sleeper
-        finally:
-            self._sleepers.discard(sleeper)
-
-    def _wake_sleepers(self, queue: str | None) -> None:
-        for sleeper in self._sleepers:
-            if queue is None or queue.startswith(sleeper.prefixes):
-                sleeper.woken.set()
