@@ -42,6 +42,10 @@ class LocalOptions:
     database_url: str = ""
     """Where services keep their rows, `{service}` standing for the name: postgresql://user@host/brandmesh_{service}.
     The databases are there already. Empty: SQLite files in the state directory."""
+    redis_url: str = ""
+    """A Redis that is there already, to which this mesh is alone. Empty: a Valkey of its own in the state directory."""
+    bus_url: str = ""
+    """Where queues live, for example rocketmq://HOST:PORT?namesrv=HOST:PORT. Empty: streams on that Redis."""
 
 
 @dataclass(slots=True)
@@ -52,7 +56,19 @@ class LocalMesh:
     ports: dict[str, int]
     webhook_secret: str
     supervisor: Supervisor
-    valkey: EmbeddedValkey
+    embedded_valkey: EmbeddedValkey | None
+
+    @property
+    def valkey(self) -> EmbeddedValkey:
+        """The server of its own. Raises RuntimeError when the mesh was given another."""
+        if self.embedded_valkey is None:
+            raise RuntimeError(f"this mesh runs on {self.options.redis_url}, not on a Valkey of its own")
+        return self.embedded_valkey
+
+    @property
+    def redis_url(self) -> str:
+        """Where queues, hints and inboxes are."""
+        return self.options.redis_url or self.valkey.url
 
     @property
     def gateway_url(self) -> str:
@@ -83,7 +99,8 @@ class LocalMesh:
         """Describe one process of the mesh, or a further one of its kind under another name."""
         process = _PROCESSES[name]
         environment = {
-            "BRANDMESH_REDIS_URL": self.valkey.url,
+            "BRANDMESH_REDIS_URL": self.redis_url,
+            "BRANDMESH_BUS_URL": self.options.bus_url,
             **{f"BRANDMESH_PEER_{peer.upper()}": address for peer, address in self.grpc_addresses.items()},
             **process.environment(self),
             **self.options.environment.get(name, {}),
@@ -107,8 +124,10 @@ async def run_local(options: LocalOptions) -> AsyncIterator[LocalMesh]:
         except OSError:
             raise AlreadyRunningError(f"another mesh runs on {state}") from None
         ports = {name: port if options.fixed_ports and is_free(port) else free_port() for name, port in _PORTS.items()}
-        valkey = await EmbeddedValkey.start(state / "valkey", ports["valkey"])
-        stack.push_async_callback(valkey.stop)
+        valkey = None
+        if not options.redis_url:
+            valkey = await EmbeddedValkey.start(state / "valkey", ports["valkey"])
+            stack.push_async_callback(valkey.stop)
         supervisor = Supervisor(state / "log")
         # Consumers finish what they hold while the services that they need are still there.
         stack.push_async_callback(supervisor.stop)
