@@ -71,7 +71,7 @@ async def kill_and_restart(chain: Chain, name: str) -> None:
         port = chain.mesh.ports["valkey"]
         await chain.mesh.valkey.kill()
         await asyncio.sleep(0.5)
-        chain.mesh.valkey = await EmbeddedValkey.start(chain.mesh.options.state_directory / "valkey", port)
+        chain.mesh.embedded_valkey = await EmbeddedValkey.start(chain.mesh.options.state_directory / "valkey", port)
         return
     await chain.mesh.supervisor.kill(name)
     await asyncio.sleep(0.5)
