@@ -12,7 +12,7 @@ import typer
 from engines.catalogue import ENGINES, EngineUnderTest
 from engines.engine import EngineMissingError
 from engines.process import ServerFailedError
-from engines.testing import Outcome, run_suites
+from engines.testing import Outcome, fetch, run_suites, running
 
 cli = typer.Typer(help="Real servers for the suites and the benchmarks.", no_args_is_help=True, add_completion=False)
 
@@ -36,16 +36,16 @@ def run_all(
 
 
 async def _test(chosen: list[EngineUnderTest], home: Path, further: list[str]) -> list[Outcome]:
-    return [await run_suites(tested, home / tested.engine.name, further) for tested in chosen]
+    return [await run_suites(tested, home, further) for tested in chosen]
 
 
 @cli.command()
 def start(name: str, home: Home = _HOME) -> None:
-    """Start one engine, print its URL, and run it until Ctrl-C. What it keeps is there at the next start."""
+    """Start an engine, or the stack, print where it is, and run it until Ctrl-C. What it keeps is there next time."""
     tested = _find(name)
     try:
-        tested.engine.fetch()
-        asyncio.run(_serve(tested, home / name))
+        fetch(tested)
+        asyncio.run(_serve(tested, home))
     except (EngineMissingError, ServerFailedError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -55,12 +55,10 @@ async def _serve(tested: EngineUnderTest, home: Path) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await tested.engine.start(home)
-    try:
-        typer.echo(f"{tested.variable}={server.url}")
+    async with running(tested, home) as urls:
+        for variable, url in urls.items():
+            typer.echo(f"{variable}={url}")
         await stop.wait()
-    finally:
-        await server.stop()
 
 
 def _find(name: str) -> EngineUnderTest:

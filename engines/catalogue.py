@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engines.engine import Engine
@@ -13,17 +14,21 @@ from engines.rocketmq.engine import RocketMq
 
 @dataclass(frozen=True, slots=True)
 class EngineUnderTest:
-    """An engine, and what is run on it."""
+    """An engine, or several that work together, and what is run on them."""
 
-    engine: Engine
-    variable: str
-    """The environment variable that tells the suites where the server is."""
+    name: str
+    """What it is called on the command line."""
+    engines: Mapping[str, Engine]
+    """By the environment variable that tells the suites where the server is."""
     runs: tuple[tuple[str, ...], ...]
     """Arguments of pytest, one run after the other."""
 
 
 _SIDE_BY_SIDE = ("--numprocesses", "auto", "--dist", "loadfile")
 """For suites whose test processes each have databases of their own."""
+
+_CHAIN = ("tests/chain", "--ignore=tests/chain/test_run_command.py")
+"""The whole mesh. Each test of it has the machine to itself, as on the embedded engines: it kills processes."""
 
 _ON_DATABASES = (
     (
@@ -39,8 +44,7 @@ _ON_DATABASES = (
         "tests/txim_rpc",
         "tests/gateway/test_keys.py",
     ),
-    # Each test of it has the machine to itself, as in front of SQLite: it kills processes and measures times.
-    ("tests/chain", "--ignore=tests/chain/test_run_command.py"),
+    _CHAIN,
 )
 """The port to databases, every service that keeps rows, histories of messages in any order, and the whole chain.
 
@@ -61,12 +65,18 @@ def _itself(name: str) -> tuple[str, ...]:
     return ("tests/engines/test_servers.py", "-k", name)
 
 
+_DATABASE = "BRANDMESH_TEST_DATABASE_URL"
+_REDIS = "BRANDMESH_TEST_REDIS_URL"
+_ROCKETMQ = "BRANDMESH_TEST_ROCKETMQ_URL"
+
 ENGINES: dict[str, EngineUnderTest] = {
-    tested.engine.name: tested
+    tested.name: tested
     for tested in (
-        EngineUnderTest(MariaDb(), "BRANDMESH_TEST_DATABASE_URL", (_itself("mariadb"), *_ON_DATABASES)),
-        EngineUnderTest(PostgreSql(), "BRANDMESH_TEST_DATABASE_URL", (_itself("postgresql"), *_ON_DATABASES)),
-        EngineUnderTest(Redis(), "BRANDMESH_TEST_REDIS_URL", (_itself("redis"), *_ON_REDIS)),
-        EngineUnderTest(RocketMq(visibility_seconds_min=1), "BRANDMESH_TEST_ROCKETMQ_URL", _ON_ROCKETMQ),
+        EngineUnderTest("mariadb", {_DATABASE: MariaDb()}, (_itself("mariadb"), *_ON_DATABASES)),
+        EngineUnderTest("postgresql", {_DATABASE: PostgreSql()}, (_itself("postgresql"), *_ON_DATABASES)),
+        EngineUnderTest("redis", {_REDIS: Redis()}, (_itself("redis"), *_ON_REDIS)),
+        EngineUnderTest("rocketmq", {_ROCKETMQ: RocketMq(visibility_seconds_min=1)}, _ON_ROCKETMQ),
+        # The mesh on servers alone, as a large chain runs it.
+        EngineUnderTest("stack", {_DATABASE: MariaDb(), _REDIS: Redis(), _ROCKETMQ: RocketMq()}, (_CHAIN,)),
     )
 }

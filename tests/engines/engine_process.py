@@ -10,7 +10,8 @@ from engines.catalogue import ENGINES
 
 
 async def main(name: str, home: str) -> None:
-    server = await ENGINES[name].engine.start(Path(home))
+    (engine,) = ENGINES[name].engines.values()
+    server = await engine.start(Path(home))
     sys.stdout.write(" ".join(map(str, server.pids)) + "\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

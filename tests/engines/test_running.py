@@ -74,21 +74,34 @@ def suite(tmp_path: Path, name: str, code: str) -> tuple[str, ...]:
 async def test_suites_are_told_where_the_server_is(tmp_path: Path, code: str, outcome: Outcome) -> None:
     trial = Trial()
     runs = (suite(tmp_path, "one", code), suite(tmp_path, "two", "pass"))
-    assert await run_suites(EngineUnderTest(trial, "WHERE", runs), tmp_path) is outcome
+    assert await run_suites(EngineUnderTest("trial", {"WHERE": trial}, runs), tmp_path) is outcome
     assert trial.server.stopped == 1
+
+
+async def test_suites_of_several_engines_are_told_where_each_is(tmp_path: Path) -> None:
+    one, two = Trial(), Trial()
+    runs = (suite(tmp_path, "both", "assert os.environ['ONE'] == os.environ['TWO'] == 'nothing://'"),)
+    assert await run_suites(EngineUnderTest("pair", {"ONE": one, "TWO": two}, runs), tmp_path) is Outcome.PASSED
+    assert (one.server.stopped, two.server.stopped) == (1, 1)
+
+
+async def test_an_engine_beside_one_that_does_not_start_is_stopped(tmp_path: Path) -> None:
+    one, two = Trial(), Trial(started=ServerFailedError("it ended"))
+    assert await run_suites(EngineUnderTest("pair", {"ONE": one, "TWO": two}, ()), tmp_path) is Outcome.FAILED
+    assert one.server.stopped == 1
 
 
 async def test_an_engine_that_cannot_be_had_is_told_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trial = Trial(fetched=EngineMissingError("no such package"))
-    assert await run_suites(EngineUnderTest(trial, "WHERE", ()), tmp_path) is Outcome.MISSING
+    assert await run_suites(EngineUnderTest("trial", {"WHERE": trial}, ()), tmp_path) is Outcome.MISSING
     assert capsys.readouterr().out == "trial: not tested: no such package\n"
 
 
 async def test_an_engine_that_does_not_start_has_failed(tmp_path: Path) -> None:
     trial = Trial(started=ServerFailedError("it ended"))
-    assert await run_suites(EngineUnderTest(trial, "WHERE", ()), tmp_path) is Outcome.FAILED
+    assert await run_suites(EngineUnderTest("trial", {"WHERE": trial}, ()), tmp_path) is Outcome.FAILED
 
 
 def test_what_is_there_is_not_fetched() -> None:
