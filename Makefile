@@ -32,8 +32,8 @@ test-engines: install ## Run the suites on real servers, fetched and started her
 	$(BIN)/python -m engines test $(ENGINES)
 
 .PHONY: bench
-bench: install ## Measure this commit on this machine; ROWS=im-lateness measures one row
-	$(BIN)/python -m bench $(ROWS)
+bench: install ## Measure this commit on this machine; ROWS=ledger DATABASE=mariadb: one row, on that engine
+	$(BIN)/python -m bench $(ROWS) $(if $(DATABASE),--database $(DATABASE)) $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: lint
 lint: install ## Check style, types, borders between folders, contracts and generated files

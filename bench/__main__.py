@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from bench import im_lateness
+from bench.engine_choice import HOME, DatabaseEngine, DatabaseName, running_database
 from bench.figures import Figure, show, write
+from engines.engine import EngineMissingError
+from engines.process import ServerFailedError
 
-ROWS: dict[str, Callable[[int], Awaitable[list[Figure]]]] = {
+Row: TypeAlias = Callable[[DatabaseEngine, int], Awaitable[list[Figure]]]
+"""Measures so many times on an engine."""
+
+ROWS: dict[str, Row] = {
     "im-lateness": im_lateness.measure,
 }
 
 
 def main(
     rows: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ROWS)}; none: all")] = None,
+    database: Annotated[DatabaseName, typer.Option(help="Where services keep their rows")] = DatabaseName.SQLITE,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each; an odd number has a median of its own")] = 3,
-    output: Annotated[Path, typer.Option(help="Where the figures go as JSON")] = Path("var/bench/figures.json"),
+    output: Annotated[
+        Path | None, typer.Option(help="Where the figures go as JSON", show_default="var/bench/figures-DATABASE.json")
+    ] = None,
 ) -> None:
     """Measure rows of the table in docs/performance.md on this machine."""
     unknown = sorted(set(rows or ()) - set(ROWS))
     if unknown:
         raise typer.BadParameter(f"unknown: {', '.join(unknown)}; there are {', '.join(ROWS)}")
-    figures = [figure for row in rows or ROWS for figure in asyncio.run(_measured(row, runs))]
+    try:
+        figures = asyncio.run(_measure(rows or list(ROWS), database, runs))
+    except (EngineMissingError, ServerFailedError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    path = output or HOME / f"figures-{database}.json"
     show(figures)
-    write(figures, output)
-    typer.echo(f"written to {output}")
+    write(figures, path, database)
+    typer.echo(f"written to {path}")
 
 
-async def _measured(row: str, runs: int) -> list[Figure]:
-    return await ROWS[row](runs)
+async def _measure(rows: Sequence[str], database: DatabaseName, runs: int) -> list[Figure]:
+    async with running_database(database) as engine:
+        return [figure for row in rows for figure in await ROWS[row](engine, runs)]
 
 
 if __name__ == "__main__":

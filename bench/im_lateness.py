@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from bench.engine_choice import DatabaseEngine
 from bench.figures import Figure, over_runs, percentile
 from bench.local import Measured, measured_mesh
 from bench.pace import paced
@@ -32,9 +33,9 @@ _READS_AT_ONCE = 32
 _ARRIVAL_SECONDS_MAX = 60.0
 
 
-async def measure(runs: int) -> list[Figure]:
+async def measure(database: DatabaseEngine, runs: int) -> list[Figure]:
     """Measure `runs` times on one mesh, once more before that to warm it up."""
-    async with measured_mesh() as measured:
+    async with measured_mesh(database) as measured:
         app = measured.apps[0]
         await _furnish(app)
         await _run(measured, app, seconds=2)

@@ -1,21 +1,21 @@
-"""The mesh under measurement: real processes on the embedded engines, durable as `make run` is, on state of its own."""
+"""The mesh under measurement: real processes, durable as `make run` is, on state of its own."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from bench.engine_choice import HOME, DatabaseEngine
 from meshctl import demo
 from meshctl.app import App
-from meshctl.local import LocalMesh, LocalOptions, run_local
+from meshctl.local import SERVICES_WITH_ROWS, LocalMesh, LocalOptions, run_local
 
-_HOME = Path("var/bench")
 _NO_LIMITS = {"BRANDMESH_RATE_PER_SECOND": "1000000", "BRANDMESH_RATE_BURST": "1000000"}
 
 
@@ -36,18 +36,26 @@ class Measured:
 
 
 @asynccontextmanager
-async def measured_mesh(environment: Mapping[str, dict[str, str]] | None = None) -> AsyncIterator[Measured]:
-    """Run a mesh in an empty directory below var/, so that it writes to the disk that users' state is on."""
+async def measured_mesh(
+    database: DatabaseEngine, environment: Mapping[str, dict[str, str]] | None = None
+) -> AsyncIterator[Measured]:
+    """Run a mesh with its rows on `database`, and the rest of its state in an empty directory below var/."""
     settings = {"gateway": _NO_LIMITS, **(environment or {})}
-    with tempfile.TemporaryDirectory(dir=_home()) as state:
-        async with run_local(LocalOptions(Path(state), fixed_ports=False, environment=settings)) as mesh:
-            brands = await demo.prepare(mesh)
-            timeout, connector = aiohttp.ClientTimeout(total=300), aiohttp.TCPConnector(limit=0)
-            async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-                apps = [App(session, mesh.gateway_url, brand.brand_id, brand.api_key) for brand in brands]
-                yield Measured(mesh, apps, session)
+    async with AsyncExitStack() as stack:
+        state = stack.enter_context(empty_directory())
+        url = await stack.enter_async_context(database.databases(state, SERVICES_WITH_ROWS))
+        options = LocalOptions(state, fixed_ports=False, environment=settings, database_url=url)
+        mesh = await stack.enter_async_context(run_local(options))
+        brands = await demo.prepare(mesh)
+        timeout, connector = aiohttp.ClientTimeout(total=300), aiohttp.TCPConnector(limit=0)
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout, connector=connector))
+        apps = [App(session, mesh.gateway_url, brand.brand_id, brand.api_key) for brand in brands]
+        yield Measured(mesh, apps, session)
 
 
-def _home() -> Path:
-    _HOME.mkdir(parents=True, exist_ok=True)
-    return _HOME.resolve()
+@contextmanager
+def empty_directory() -> Iterator[Path]:
+    """Make an empty directory on the disk that users' state is on, and remove it at the end."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=HOME.resolve()) as directory:
+        yield Path(directory)

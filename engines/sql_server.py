@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,6 +57,21 @@ async def drop_database(url: str, name: str) -> None:
     else:
         # Without the note that there was none, which the driver makes a warning.
         await _execute(url, "SET sql_notes=0", f"DROP DATABASE IF EXISTS `{name}`")
+
+
+@asynccontextmanager
+async def service_databases(url: str, prefix: str, services: Sequence[str]) -> AsyncIterator[str]:
+    """Make an empty database a service beside the one at `url`; answer the URL with {service} in it.
+
+    Each is named `prefix`_service. They are removed at the end.
+    """
+    for service in services:
+        await create_database(url, f"{prefix}_{service}")
+    try:
+        yield database_url(url, f"{prefix}_{{service}}")
+    finally:
+        for service in services:
+            await drop_database(url, f"{prefix}_{service}")
 
 
 def database_url(url: str, name: str) -> str:

@@ -21,6 +21,9 @@ from meshctl.supervisor import ProcessSpec, Supervisor
 
 _RPC_PORTS = {"costcenter": 7101, "sms": 7102, "order": 7103, "messagecenter": 7104, "txim": 7105}
 _PORTS = {"valkey": 7100, **_RPC_PORTS, "gateway": 8080, "sandbox": 8090}
+SERVICES_WITH_ROWS = (*_RPC_PORTS, "gateway")
+"""Those that keep rows, each in a database of its own."""
+
 _PAYMENT_SECRET = "sandbox-payment-secret"  # noqa: S105  # the sandbox's own, as published in its settings
 _SANDBOX_PASSWORD = "sandbox-password"  # noqa: S105  # likewise
 _TXIM_SECRET_KEY = "sandbox-txim-key"  # noqa: S105  # likewise

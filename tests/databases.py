@@ -6,13 +6,12 @@ import asyncio
 import itertools
 import os
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from engines.sql_server import create_database, database_url, drop_database
+from engines import sql_server
 from mesh import migrations
 from mesh.database import Database
 
@@ -46,22 +45,14 @@ async def server_database(name: str) -> str:
     """Make a database of this test process on the server, where it did not yet; answer its URL."""
     if name not in _server_urls:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-        _server_urls[name] = await create_database(SERVER_URL, f"test_{worker}_{name}")
+        _server_urls[name] = await sql_server.create_database(SERVER_URL, f"test_{worker}_{name}")
     return _server_urls[name]
 
 
-@asynccontextmanager
-async def service_databases(*services: str) -> AsyncIterator[str]:
+def service_databases(*services: str) -> AbstractAsyncContextManager[str]:
     """Make a database a service on the server, and remove them at the end; answer the URL with {service} in it."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    prefix = f"test_{worker}_{next(_numbers)}"
-    for service in services:
-        await create_database(SERVER_URL, f"{prefix}_{service}")
-    try:
-        yield database_url(SERVER_URL, f"{prefix}_{{service}}")
-    finally:
-        for service in services:
-            await drop_database(SERVER_URL, f"{prefix}_{service}")
+    return sql_server.service_databases(SERVER_URL, f"test_{worker}_{next(_numbers)}", services)
 
 
 async def _empty(url: str, scripts: Path, metadata: sa.MetaData) -> None:

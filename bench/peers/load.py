@@ -1,0 +1,124 @@
+"""`python -m bench.peers.load`: a process that GETs paths over connections kept open, one after the other on each.
+
+The counterpart of bench/http_load.py, which POSTs what brandmesh takes: a process of its own, plain sockets, requests
+rendered beforehand. It reads its plan as JSON from standard input and writes what it saw to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+
+from bench.http_load import ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, LoadError, cut_answer
+from mesh.loopback import LOOPBACK
+
+_CHUNK_BYTES = 1 << 16
+_TAKEN = (b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")
+
+
+@dataclass(frozen=True, slots=True)
+class GetPlan:
+    """Paths with their queries, each asked for once."""
+
+    port: int
+    connections: int
+    paths: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the load saw. Times are Unix seconds; each latency is from the request to the whole of its answer."""
+
+    began_at: float
+    ended_at: float
+    latencies_ms: list[float]
+
+
+def main() -> None:
+    """Carry out the plan on standard input."""
+    plan = GetPlan(**json.loads(sys.stdin.read()))
+    try:
+        json.dump(asdict(run(plan)), sys.stdout)
+    except LoadError as error:
+        sys.exit(f"load: {error}")
+
+
+def run(plan: GetPlan) -> Answered:
+    """Ask for every path, and wait for every answer. Raises LoadError."""
+    requests = [f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\n\r\n".encode() for path in plan.paths]
+    with _connected(plan.port, min(plan.connections, len(requests))) as (selector, connections):
+        began_at = time.time()
+        latencies_ms = _exchange(selector, connections, requests)
+        return Answered(began_at, time.time(), latencies_ms)
+
+
+class _Connection:
+    """One connection with at most one request under way."""
+
+    __slots__ = ("received", "sent_at", "socket")
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection((LOOPBACK, port), timeout=CONNECT_SECONDS_MAX)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sent_at = 0.0
+        self.received = b""
+
+    def send(self, request: bytes) -> None:
+        self.sent_at = time.perf_counter()
+        self.socket.sendall(request)
+
+    def is_answered(self) -> bool:
+        """Read what is there; answer whether that was the end of an answer. Raises LoadError."""
+        chunk = self.socket.recv(_CHUNK_BYTES)
+        if not chunk:
+            raise LoadError("the peer closed a connection")
+        self.received += chunk
+        answer = cut_answer(self.received)
+        if answer is None:
+            return False
+        head, body, self.received = answer
+        if not head.startswith(_TAKEN):
+            raise LoadError(f"refused: {head.splitlines()[0].decode()} {body.decode(errors='replace')}")
+        return True
+
+
+@contextmanager
+def _connected(port: int, count: int) -> Iterator[tuple[selectors.BaseSelector, list[_Connection]]]:
+    with ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        connections = [_Connection(port) for _ in range(count)]
+        for connection in connections:
+            stack.enter_context(connection.socket)
+            selector.register(connection.socket, selectors.EVENT_READ, connection)
+        yield selector, connections
+
+
+def _exchange(
+    selector: selectors.BaseSelector, connections: list[_Connection], requests: list[bytes]
+) -> list[float]:
+    """Keep every connection busy until all is answered; answer the latencies."""
+    waiting, latencies_ms = iter(requests), list[float]()
+    for connection, request in zip(connections, waiting, strict=False):
+        connection.send(request)
+    while len(latencies_ms) < len(requests):
+        ready = selector.select(ANSWER_SECONDS_MAX)
+        if not ready:
+            raise LoadError(f"no answer for {ANSWER_SECONDS_MAX:g} s")
+        for key, _ in ready:
+            connection = key.data
+            if not connection.is_answered():
+                continue
+            latencies_ms.append((time.perf_counter() - connection.sent_at) * 1000)
+            if (request := next(waiting, None)) is not None:
+                connection.send(request)
+    return latencies_ms
+
+
+if __name__ == "__main__":
+    main()

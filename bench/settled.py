@@ -1,0 +1,54 @@
+"""Waiting until all messages of a brand are settled, as its app sees it: seldom and cheaply, for looking costs too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from meshctl.app import App
+
+_OPEN = ("submitted", "queued", "charged", "accepted", "unknown")
+_SETTLE_SECONDS_MAX = 300.0
+_LOOK_SECONDS = 0.1
+_PAGE = 1000
+
+
+class NotDeliveredError(Exception):
+    """A run that lost or refused messages is no measurement."""
+
+
+async def until_settled(app: App, last_message_id: str, messages: int) -> float:
+    """Wait until every message of a brand is delivered; answer when the last was, in Unix seconds.
+
+    The last one is looked at until it is delivered, and only then the others: a list costs more than a message. When
+    all are settled they are counted. Raises NotDeliveredError, TimeoutError.
+    """
+    async with asyncio.timeout(_SETTLE_SECONDS_MAX):
+        while (await app.ok("GET", f"/sms/{last_message_id}"))["sms"]["status"] in _OPEN:
+            await asyncio.sleep(_LOOK_SECONDS)
+        while await _has_any(app, _OPEN):
+            await asyncio.sleep(_LOOK_SECONDS)
+    settled_at = time.time()
+    delivered = await _count(app, "delivered")
+    if delivered != messages:
+        raise NotDeliveredError(f"{delivered} of {messages} messages of brand {app.brand_id} are delivered")
+    return settled_at
+
+
+async def _has_any(app: App, statuses: Sequence[str]) -> bool:
+    """Whether any message of the brand has one of the statuses."""
+    for status in statuses:
+        page = await app.ok("GET", "/sms", status=status, pageSize="1")
+        if page["messages"] or page["nextPageToken"]:
+            return True
+    return False
+
+
+async def _count(app: App, status: str) -> int:
+    count, token = 0, ""
+    while True:
+        page = await app.ok("GET", "/sms", status=status, pageSize=str(_PAGE), pageToken=token)
+        count, token = count + len(page["messages"]), page["nextPageToken"]
+        if not token:
+            return count
