@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-from bench import im_lateness
+from bench import im_lateness, single_sms
 from bench.engine_choice import HOME, DatabaseEngine, DatabaseName, running_database
 from bench.figures import Figure, show, write
 from engines.engine import EngineMissingError
@@ -20,6 +21,7 @@ Row: TypeAlias = Callable[[DatabaseEngine, int], Awaitable[list[Figure]]]
 
 ROWS: dict[str, Row] = {
     "im-lateness": im_lateness.measure,
+    **{f"single-sms-{number}": partial(single_sms.measure, connections=number) for number in single_sms.MESSAGES},
 }
 
 

@@ -145,22 +145,25 @@ def _exchange(
     selector: selectors.BaseSelector, connections: list[_Connection], requests: list[bytes]
 ) -> tuple[list[float], bytes]:
     """Keep every connection busy until all is answered; answer the latencies, and the last answer's body."""
-    waiting, latencies_ms, last_answer = iter(requests), list[float](), b""
-    for connection, request in zip(connections, waiting, strict=False):
-        connection.send(request)
+    waiting = iter(requests)
+    latencies_ms: list[float] = []
+    last_answer = b""
+    for idle, request in zip(connections, waiting, strict=False):
+        idle.send(request)
     while len(latencies_ms) < len(requests):
         ready = selector.select(ANSWER_SECONDS_MAX)
         if not ready:
             raise LoadError(f"no answer for {ANSWER_SECONDS_MAX:g} s")
         for key, _ in ready:
-            connection = key.data
+            connection: _Connection = key.data
             body = connection.receive()
             if body is None:
                 continue
             latencies_ms.append((time.perf_counter() - connection.sent_at) * 1000)
             last_answer = body
-            if (request := next(waiting, None)) is not None:
-                connection.send(request)
+            following = next(waiting, None)
+            if following is not None:
+                connection.send(following)
     return latencies_ms, last_answer
 
 

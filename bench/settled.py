@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from meshctl.app import App
 
@@ -24,16 +24,24 @@ async def until_settled(app: App, last_message_id: str, messages: int) -> float:
     The last one is looked at until it is delivered, and only then the others: a list costs more than a message. When
     all are settled they are counted. Raises NotDeliveredError, TimeoutError.
     """
+
+    async def is_last_open() -> bool:
+        return (await app.ok("GET", f"/sms/{last_message_id}"))["sms"]["status"] in _OPEN
+
     async with asyncio.timeout(_SETTLE_SECONDS_MAX):
-        while (await app.ok("GET", f"/sms/{last_message_id}"))["sms"]["status"] in _OPEN:
-            await asyncio.sleep(_LOOK_SECONDS)
-        while await _has_any(app, _OPEN):
-            await asyncio.sleep(_LOOK_SECONDS)
+        await _while(is_last_open)
+        await _while(lambda: _has_any(app, _OPEN))
     settled_at = time.time()
     delivered = await _count(app, "delivered")
     if delivered != messages:
         raise NotDeliveredError(f"{delivered} of {messages} messages of brand {app.brand_id} are delivered")
     return settled_at
+
+
+async def _while(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again, at a pace that costs the measured processes next to nothing."""
+    while await is_so():  # noqa: ASYNC110  # what is awaited changes in another process
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _has_any(app: App, statuses: Sequence[str]) -> bool:
