@@ -16,16 +16,15 @@ import pytest_asyncio
 from tests.chain.conftest import FAST
 from tests.chain.harness import Chain, eventually, running_chain
 from tests.chain.im import Shop, open_shop, screen
-from tests.chain.test_under_fire import kill_and_restart
 
 # The consumer first and last: it is the one that may have sent what it could not note.
-PROCESSES = ("messagecenter_rmq", "txim", "messagecenter", "valkey", "gateway", "messagecenter_rmq")
+PROCESSES = ("messagecenter_rmq", "txim", "messagecenter", "redis", "gateway", "messagecenter_rmq")
 CALLS_PER_SECOND = 20
 
 
 @pytest_asyncio.fixture
 async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
-    async with running_chain(tmp_path, FAST) as running:
+    async with running_chain(tmp_path, FAST, own_redis=True) as running:
         yield running
 
 
@@ -67,7 +66,7 @@ async def test_each_message_is_heard_once_whoever_is_killed(chain: Chain) -> Non
         group.create_task(caller.run(stop))
         for name in PROCESSES:
             await asyncio.sleep(1.5)
-            await kill_and_restart(chain, name)
+            await chain.kill_and_restart(name)
         await asyncio.sleep(1.5)
         stop.set()
     assert len(caller.acknowledged) > 100

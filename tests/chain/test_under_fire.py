@@ -14,18 +14,17 @@ import pytest_asyncio
 
 from costcenter_rpc.audit import audit
 from mesh.database import Database
-from mesh.embedded_valkey import EmbeddedValkey
 from meshctl.app import Json
 from tests.chain.conftest import FAST
 from tests.chain.harness import App, Chain, eventually, phone, running_chain
 
-PROCESSES = ("sms_rmq", "costcenter_rmq", "order_rmq", "sms", "costcenter", "order", "gateway", "valkey")
+PROCESSES = ("sms_rmq", "costcenter_rmq", "order_rmq", "sms", "costcenter", "order", "gateway", "redis")
 SETTLED = frozenset({"delivered", "failed", "unconfirmed"})
 
 
 @pytest_asyncio.fixture
 async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
-    async with running_chain(tmp_path, FAST) as running:
+    async with running_chain(tmp_path, FAST, own_redis=True) as running:
         yield running
 
 
@@ -66,18 +65,6 @@ class Sender:
         raise AssertionError(f"{request_id} was not answered in 120 tries")
 
 
-async def kill_and_restart(chain: Chain, name: str) -> None:
-    if name == "valkey":
-        port = chain.mesh.ports["valkey"]
-        await chain.mesh.valkey.kill()
-        await asyncio.sleep(0.5)
-        chain.mesh.embedded_valkey = await EmbeddedValkey.start(chain.mesh.options.state_directory / "valkey", port)
-        return
-    await chain.mesh.supervisor.kill(name)
-    await asyncio.sleep(0.5)
-    await chain.mesh.restart(name)
-
-
 @pytest.mark.timeout(170)
 async def test_nothing_is_lost_or_charged_twice_when_each_process_is_killed_in_turn(chain: Chain) -> None:
     before = [await app.account() for app in chain.apps]
@@ -88,7 +75,7 @@ async def test_nothing_is_lost_or_charged_twice_when_each_process_is_killed_in_t
             group.create_task(sender.run(stop))
         for name in PROCESSES:
             await asyncio.sleep(1.5)
-            await kill_and_restart(chain, name)
+            await chain.kill_and_restart(name)
         await asyncio.sleep(1.5)
         stop.set()
     assert sum(len(sender.acknowledged) for sender in senders) > 200
