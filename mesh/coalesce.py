@@ -1,12 +1,14 @@
 """Coalescing: what arrives while a batch is in flight is the next batch.
 
-There is no timer. An idle caller is served at once, alone; under load the batches grow by themselves to the size at
-which one round trip, one commit or one call carries them all.
+An idle caller is served at once, alone; under load the batches grow by themselves to the size at which one round trip,
+one commit or one call carries them all. A pace, where one is set, has them grow sooner: what every batch costs, however
+small, is paid for so often and no oftener.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from types import TracebackType
@@ -14,6 +16,7 @@ from typing import Generic, Self, TypeVar
 
 from mesh import telemetry
 from mesh.errors import DomainError, overloaded
+from mesh.waiting import set_within
 
 log = telemetry.logger()
 
@@ -66,6 +69,9 @@ class Coalescer(Generic[Item, Result]):
     waiting; items of one key stay in order. `in_flight_max` batches run at once; with 1, batches run strictly one after
     the other. A caller that is cancelled leaves its item in the batch, because a commit can no longer leave it out.
 
+    `pace_seconds` is the least time between the starts of two batches, unless so much waits that the next one is full:
+    the longest that an item may be kept from its batch for the sake of those that come after it.
+
     When `apply` raises one of `poison`, the batch is done again in halves, so that the item that spoils it fails alone.
     A DomainError is never poison: it says that the batch cannot be done, and a refusal of one item is its result. What
     is not poison is the answer to every item of the batch.
@@ -80,6 +86,7 @@ class Coalescer(Generic[Item, Result]):
         pending_max: int,
         key: Callable[[Item], Hashable] = lambda _: None,
         in_flight_max: int = 1,
+        pace_seconds: float = 0.0,
         poison: tuple[type[Exception], ...] = (),
     ) -> None:
         self._apply = apply
@@ -88,6 +95,10 @@ class Coalescer(Generic[Item, Result]):
         self._pending_max = pending_max
         self._key = key
         self._in_flight_max = in_flight_max
+        self._pace_seconds = pace_seconds
+        self._clock = time.monotonic
+        self._next_start = self._clock()
+        self._is_full = asyncio.Event()
         self._poison = poison
         self._queues: OrderedDict[Hashable, deque[_Pending[Item, Result]]] = OrderedDict()
         self._pending_count = 0
@@ -129,6 +140,8 @@ class Coalescer(Generic[Item, Result]):
         for position, item in enumerate(items):
             self._queues.setdefault(self._key(item), deque()).append(_Pending(item, group, position))
         self._pending_count += len(items)
+        if self._pending_count >= self._batch_max:
+            self._is_full.set()
         self._start_runners(batches=-(-len(items) // self._batch_max))
         await group.future
         return group.results  # type: ignore[return-value]  # every place is filled once the future is done
@@ -143,6 +156,12 @@ class Coalescer(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while self._pending_count:
+                early_seconds = self._next_start - self._clock()
+                if early_seconds > 0 and self._pending_count < self._batch_max:
+                    self._is_full.clear()
+                    await set_within(self._is_full, early_seconds)
+                    continue
+                self._next_start = self._clock() + self._pace_seconds
                 await self._run_batch(self._next_batch())
         except BaseException as error:
             # Cancelled, as all tasks of a loop are in the end: nobody comes to do what waits.

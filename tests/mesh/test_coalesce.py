@@ -307,3 +307,27 @@ async def test_nobody_hangs_when_the_loop_cancels_the_coalescers_task(worker: Wo
     worker.gate.set()
     assert await coalescer.submit(2) == 20
     await coalescer.close()
+
+
+async def test_a_pace_keeps_items_for_one_batch_until_it_is_time_or_the_batch_is_full(worker: Worker) -> None:
+    pace_seconds = 30.0
+    async with Coalescer(
+        worker.apply, name="test", batch_max=BATCH_MAX, pending_max=PENDING_MAX, pace_seconds=pace_seconds
+    ) as paced:
+        assert await paced.submit(0) == 0, "an idle caller is served at once"
+        early = [asyncio.create_task(paced.submit(item)) for item in range(1, BATCH_MAX)]
+        await asyncio.sleep(0.05)
+        assert worker.batches == [[0]], "what comes within the pace waits"
+        async with asyncio.timeout(pace_seconds / 3):
+            assert await paced.submit(BATCH_MAX) == BATCH_MAX * 10, "a full batch waits for nothing"
+            assert await asyncio.gather(*early) == [item * 10 for item in range(1, BATCH_MAX)]
+    assert worker.batches == [[0], list(range(1, BATCH_MAX + 1))]
+
+
+async def test_a_batch_that_is_not_full_starts_when_its_time_has_come(worker: Worker) -> None:
+    async with Coalescer(
+        worker.apply, name="test", batch_max=BATCH_MAX, pending_max=PENDING_MAX, pace_seconds=0.05
+    ) as paced:
+        await paced.submit(0)
+        assert await asyncio.gather(*map(paced.submit, (1, 2))) == [10, 20]
+    assert worker.batches == [[0], [1, 2]]
