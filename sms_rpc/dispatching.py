@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.database import Database
+from mesh.statements import execute_many, read_in, select_in
 from sms_rpc import storage
 from sms_rpc.domain import (
     RECEIPT_SECONDS_MAX,
@@ -176,15 +178,12 @@ def _is_claimable(row: Any, now_ms: int) -> bool:
     return is_free or bool(row.look_at_ms <= now_ms)
 
 
+_DISPATCHES_TO_CHANGE = select_in(dispatch, "dispatch_id").order_by(dispatch.c.dispatch_id).with_for_update()
+
+
 async def lock_dispatches(connection: AsyncConnection, dispatch_ids: Sequence[int] | Mapping[int, Any]) -> list[Any]:
     """Lock dispatches in the order of their ids, so that no two transactions wait for each other."""
-    wanted = sorted(set(dispatch_ids))
-    rows: list[Any] = []
-    for start in range(0, len(wanted), storage.IN_MAX):
-        chunk = wanted[start : start + storage.IN_MAX]
-        statement = sa.select(dispatch).where(dispatch.c.dispatch_id.in_(chunk)).order_by(dispatch.c.dispatch_id)
-        rows.extend(await connection.execute(statement.with_for_update()))
-    return rows
+    return await read_in(connection, _DISPATCHES_TO_CHANGE, set(dispatch_ids))
 
 
 async def _lock_held(
@@ -201,11 +200,6 @@ async def move_dispatches(
     """Take locked dispatches through one event of DISPATCH_TRANSITIONS, and set `values` on each."""
     if not rows:
         return
-    statement = (
-        sa.update(dispatch)
-        .where(dispatch.c.dispatch_id == sa.bindparam("id"), dispatch.c.state == sa.bindparam("from_state"))
-        .values(state=sa.bindparam("to_state"), **{name: sa.bindparam(f"to_{name}") for name in values[0]})
-    )
     parameters = [
         {
             "id": row.dispatch_id,
@@ -215,7 +209,17 @@ async def move_dispatches(
         }
         for row, further in zip(rows, values, strict=True)
     ]
-    await connection.execute(statement, parameters)
+    await execute_many(connection, _move_statement(tuple(values[0])), parameters)
+
+
+@cache
+def _move_statement(names: tuple[str, ...]) -> sa.Update:
+    """Build the compare-and-set of a dispatch that sets further columns `names`."""
+    return (
+        sa.update(dispatch)
+        .where(dispatch.c.dispatch_id == sa.bindparam("id"), dispatch.c.state == sa.bindparam("from_state"))
+        .values(state=sa.bindparam("to_state"), **{name: sa.bindparam(f"to_{name}") for name in names})
+    )
 
 
 def ranges_of(rows: Sequence[Any]) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh import telemetry
 from mesh.database import Database
+from mesh.statements import read_in, select_in
 from sms_rpc import storage
 from sms_rpc.domain import CHUNK_MAX, Record, RecordEvent, RecordStatus, record_sources
 from sms_rpc.tables import record
@@ -91,18 +92,19 @@ async def _find(connection: AsyncConnection, receipts: Sequence[Receipt]) -> dic
     return found
 
 
+_RECORDS_OF_DISPATCH = select_in(record, "phone").where(
+    record.c.record_id >= sa.bindparam("first_id"),
+    record.c.record_id < sa.bindparam("end_id"),
+    record.c.task_id == sa.bindparam("task_id"),
+)
+
+
 async def _read_of_dispatch(connection: AsyncConnection, first: Record, phones: Sequence[str]) -> dict[str, Record]:
     """Read the records of one dispatch by phone. Those behind it that its task does not have are another send's."""
-    records: dict[str, Record] = {}
-    for start in range(0, len(phones), storage.IN_MAX):
-        statement = sa.select(record).where(
-            record.c.phone.in_(phones[start : start + storage.IN_MAX]),
-            record.c.record_id >= first.record_id,
-            record.c.record_id < first.record_id + CHUNK_MAX,
-            record.c.task_id == first.task_id,
-        )
-        records.update({row.phone: storage.to_record(row) for row in await connection.execute(statement)})
-    return records
+    end_id = first.record_id + CHUNK_MAX
+    place = {"first_id": first.record_id, "end_id": end_id, "task_id": first.task_id}
+    rows = await read_in(connection, _RECORDS_OF_DISPATCH, phones, **place)
+    return {row.phone: storage.to_record(row) for row in rows}
 
 
 def _first_words(receipts: Sequence[Receipt], found: Mapping[Receipt, Record]) -> dict[int, Receipt]:

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mesh.statements import IN_MAX, execute_many, insert_into, read_in, select_in
 from sms_rpc.domain import (
     DispatchEvent,
     DispatchState,
@@ -24,9 +25,6 @@ from sms_rpc.domain import (
     record_targets,
 )
 from sms_rpc.tables import block, brand, dispatch, record, task
-
-IN_MAX = 500
-"""Values in one IN list: well below what any of the databases takes."""
 
 LIST_SCAN_MAX = 50_000
 """Records that one page looks through for a status, so that a rare one cannot make it slow: AIP-158 lets a page be
@@ -45,10 +43,21 @@ _TIME_OF: Mapping[RecordStatus, str] = {
 """Where each status notes when it was reached."""
 
 
+_BRANDS = select_in(brand, "brand_id")
+_TASKS = select_in(task, "task_id")
+_TASKS_OF_REQUESTS = select_in(task, "request_id").where(task.c.brand_id == sa.bindparam("brand_id"))
+_BLOCKED = select_in(block, "phone").where(block.c.brand_id == sa.bindparam("brand_id"))
+_RECORDS = select_in(record, "record_id")
+_RECORDS_OF_RANGE = (
+    sa.select(record)
+    .where(record.c.record_id >= sa.bindparam("first_id"), record.c.record_id < sa.bindparam("end_id"))
+    .order_by(record.c.record_id)
+)
+
+
 async def read_brands(connection: AsyncConnection, brand_ids: Collection[int]) -> dict[int, bool]:
     """Answer for each brand that exists whether it may send abroad."""
-    rows = await connection.execute(sa.select(brand).where(brand.c.brand_id.in_(brand_ids)))
-    return {row.brand_id: row.international for row in rows}
+    return {row.brand_id: row.international for row in await read_in(connection, _BRANDS, brand_ids)}
 
 
 async def read_tasks_by_request(
@@ -60,11 +69,8 @@ async def read_tasks_by_request(
         by_brand.setdefault(brand_id, []).append(request_id)
     found: dict[tuple[int, str], Task] = {}
     for brand_id, request_ids in by_brand.items():
-        for start in range(0, len(request_ids), IN_MAX):
-            chunk = request_ids[start : start + IN_MAX]
-            statement = sa.select(task).where(task.c.brand_id == brand_id, task.c.request_id.in_(chunk))
-            for row in await connection.execute(statement):
-                found[brand_id, row.request_id] = _task(row)
+        for row in await read_in(connection, _TASKS_OF_REQUESTS, request_ids, brand_id=brand_id):
+            found[brand_id, row.request_id] = _task(row)
     return found
 
 
@@ -77,23 +83,18 @@ async def read_task(connection: AsyncConnection, brand_id: int, task_id: int) ->
 
 async def read_blocked(connection: AsyncConnection, brand_id: int, phones: Sequence[str]) -> set[str]:
     """Answer those of the phones that are on the brand's block list."""
-    blocked: set[str] = set()
-    for start in range(0, len(phones), IN_MAX):
-        chunk = phones[start : start + IN_MAX]
-        statement = sa.select(block.c.phone).where(block.c.brand_id == brand_id, block.c.phone.in_(chunk))
-        blocked.update((await connection.execute(statement)).scalars())
-    return blocked
+    return {row.phone for row in await read_in(connection, _BLOCKED, phones, brand_id=brand_id)}
 
 
 async def insert_tasks(connection: AsyncConnection, tasks: Sequence[Task]) -> None:
     """Store tasks. Raises IntegrityError when one of their request ids is taken."""
-    await connection.execute(sa.insert(task), [_fields(one) for one in tasks])
+    await execute_many(connection, insert_into(task), [_fields(one) for one in tasks])
 
 
 async def insert_rows(connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Store records or dispatches that the sending laid out as rows."""
     if rows:
-        await connection.execute(sa.insert(table), rows)
+        await execute_many(connection, insert_into(table), rows)
 
 
 async def move_records(
@@ -120,7 +121,7 @@ async def move_records(
         }
         for (first, count), one in zip(ranges, further, strict=True)
     ]
-    await connection.execute(_move_statement(event, tuple(further[0])), rows)
+    await execute_many(connection, _move_statement(event, tuple(further[0])), rows)
 
 
 @cache
@@ -154,6 +155,19 @@ def _has_status(statuses: Iterable[RecordStatus]) -> sa.ColumnElement[bool]:
     return sa.or_(*[record.c.status == status.value for status in statuses])
 
 
+_NOTE_LATE_SUBMISSION = (
+    sa.update(record)
+    .where(
+        record.c.record_id >= sa.bindparam("first_id"),
+        record.c.record_id < sa.bindparam("end_id"),
+        _has_status([RecordStatus.DELIVERED, RecordStatus.FAILED]),
+        record.c.submitted_at_ms == 0,
+        record.c.charged_at_ms > 0,
+    )
+    .values(submitted_at_ms=record.c.settled_at_ms, provider_message_id=sa.bindparam("to_provider_message_id"))
+)
+
+
 async def note_late_submissions(
     connection: AsyncConnection,
     ranges: Sequence[tuple[int, int]],
@@ -165,22 +179,11 @@ async def note_late_submissions(
     """
     if not ranges:
         return
-    statement = (
-        sa.update(record)
-        .where(
-            record.c.record_id >= sa.bindparam("first_id"),
-            record.c.record_id < sa.bindparam("end_id"),
-            _has_status([RecordStatus.DELIVERED, RecordStatus.FAILED]),
-            record.c.submitted_at_ms == 0,
-            record.c.charged_at_ms > 0,
-        )
-        .values(submitted_at_ms=record.c.settled_at_ms, provider_message_id=sa.bindparam("to_provider_message_id"))
-    )
     rows = [
         {"first_id": first, "end_id": first + count, "to_provider_message_id": one["provider_message_id"]}
         for (first, count), one in zip(ranges, values, strict=True)
     ]
-    await connection.execute(statement, rows)
+    await execute_many(connection, _NOTE_LATE_SUBMISSION, rows)
 
 
 def _time_reached(
@@ -195,22 +198,13 @@ def _time_reached(
 
 async def read_records(connection: AsyncConnection, first_id: int, count: int) -> list[Record]:
     """Read consecutive records."""
-    statement = (
-        sa.select(record)
-        .where(record.c.record_id >= first_id, record.c.record_id < first_id + count)
-        .order_by(record.c.record_id)
-    )
-    return [to_record(row) for row in await connection.execute(statement)]
+    rows = await connection.execute(_RECORDS_OF_RANGE, {"first_id": first_id, "end_id": first_id + count})
+    return [to_record(row) for row in rows]
 
 
 async def read_records_by_id(connection: AsyncConnection, record_ids: Collection[int]) -> dict[int, Record]:
     """Read single records."""
-    wanted = sorted(record_ids)
-    found: dict[int, Record] = {}
-    for start in range(0, len(wanted), IN_MAX):
-        statement = sa.select(record).where(record.c.record_id.in_(wanted[start : start + IN_MAX]))
-        found.update({row.record_id: to_record(row) for row in await connection.execute(statement)})
-    return found
+    return {row.record_id: to_record(row) for row in await read_in(connection, _RECORDS, record_ids)}
 
 
 async def count_cancelled(connection: AsyncConnection, first_id: int, count: int) -> tuple[int, int]:
@@ -306,12 +300,7 @@ async def list_messages(
 
 async def read_tasks(connection: AsyncConnection, task_ids: Collection[int]) -> dict[int, Task]:
     """Read tasks by id."""
-    wanted = sorted(task_ids)
-    found: dict[int, Task] = {}
-    for start in range(0, len(wanted), IN_MAX):
-        statement = sa.select(task).where(task.c.task_id.in_(wanted[start : start + IN_MAX]))
-        found.update({row.task_id: _task(row) for row in await connection.execute(statement)})
-    return found
+    return {row.task_id: _task(row) for row in await read_in(connection, _TASKS, task_ids)}
 
 
 async def finish_loading(connection: AsyncConnection, task_id: int, state: DispatchState) -> None:

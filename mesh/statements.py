@@ -1,0 +1,71 @@
+"""Running statements that were put together once: to make one anew takes longer than SQLite takes to run it.
+
+SQLAlchemy looks at every parameter of every row by itself. Where many rows are written, the statement is compiled here
+once for each dialect, and its rows go to the driver as tuples in the order of its placeholders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import CursorResult, Dialect
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+IN_MAX = 500
+"""Values in one IN list: well below what any of the databases takes."""
+
+Row = Mapping[str, Any]
+Change = sa.Insert | sa.Update | sa.Delete
+
+_STATEMENTS_MAX = 500
+
+
+def select_in(table: sa.Table, column: str) -> sa.Select[Any]:
+    """Select the rows whose `column` is one of `wanted`, for `read_in`."""
+    return sa.select(table).where(table.c[column].in_(sa.bindparam("wanted", expanding=True)))
+
+
+async def read_in(
+    connection: AsyncConnection, statement: sa.Select[Any], values: Iterable[Any], **further: object
+) -> list[sa.Row[Any]]:
+    """Read the rows of a `select_in`, by IN lists of bounded length in the order of their values."""
+    wanted = sorted(values)
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(wanted), IN_MAX):
+        rows += await connection.execute(statement, {**further, "wanted": wanted[start : start + IN_MAX]})
+    return rows
+
+
+@cache
+def insert_into(table: sa.Table) -> sa.Insert:
+    """Answer the one statement that inserts into a table."""
+    return sa.insert(table)
+
+
+async def execute_many(connection: AsyncConnection, statement: Change, rows: Sequence[Row]) -> CursorResult[Any]:
+    """Run a statement for each of `rows`, of which there is one at least and all have the same names.
+
+    The statement has to live as long as the process, for what was compiled is kept by its identity. Values have to be
+    of types that drivers take as they are: whole numbers, texts, truth values.
+    """
+    compiled = _compile(statement, connection.dialect, tuple(rows[0]))
+    return await connection.exec_driver_sql(compiled.text, [compiled.read(row) for row in rows])
+
+
+class _Compiled(NamedTuple):
+    text: str
+    read: Callable[[Row], tuple[Any, ...]]
+    """Puts the values of a row, and those that the statement itself has, in the order of the placeholders."""
+
+
+@lru_cache(maxsize=_STATEMENTS_MAX)
+def _compile(statement: Change, dialect: Dialect, names: tuple[str, ...]) -> _Compiled:
+    compiled: Any = statement.compile(dialect=dialect, column_keys=names if statement.is_insert else None)
+    places = compiled.positiontup
+    own = {name: value for name, value in compiled.params.items() if name not in names}
+    pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+    return _Compiled(str(compiled), (lambda row: pick({**own, **row})) if own else pick)
