@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from engines import testing
 from engines.catalogue import ENGINES, EngineUnderTest
 from engines.engine import EngineMissingError
 from engines.process import ServerFailedError
-from engines.testing import Outcome, fetch, run_suites, running
+from engines.testing import Outcome, fetch, running
 
 cli = typer.Typer(help="Real servers for the suites and the benchmarks.", no_args_is_help=True, add_completion=False)
 
@@ -21,22 +22,19 @@ _HOME = Path("var/engines")
 
 
 @cli.command("test")
-def run_all(
+def run_suites(
     names: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(ENGINES)}; none: all")] = None,
     home: Home = _HOME,
     skip_missing: Annotated[bool, typer.Option(help="Pass over engines that this machine cannot have")] = False,
+    side_by_side: Annotated[int, typer.Option(help="How many to test at once", min=1)] = 3,
     pytest: Annotated[list[str] | None, typer.Option(help="An argument for pytest, such as --pytest=-x")] = None,
 ) -> None:
-    """Fetch and start engines one after the other, and run the suites on each."""
+    """Fetch and start engines, and run the suites on each."""
     chosen = [_find(name) for name in names or ENGINES]
-    outcomes = asyncio.run(_test(chosen, home, pytest or []))
+    outcomes = asyncio.run(testing.run_all(chosen, home, side_by_side, pytest or []))
     bad = {Outcome.FAILED} if skip_missing else {Outcome.FAILED, Outcome.MISSING}
     if bad.intersection(outcomes):
         raise typer.Exit(1)
-
-
-async def _test(chosen: list[EngineUnderTest], home: Path, further: list[str]) -> list[Outcome]:
-    return [await run_suites(tested, home, further) for tested in chosen]
 
 
 @cli.command()
@@ -45,7 +43,7 @@ def start(name: str, home: Home = _HOME) -> None:
     tested = _find(name)
     try:
         fetch(tested)
-        asyncio.run(_serve(tested, home))
+        asyncio.run(_serve(tested, home / name))
     except (EngineMissingError, ServerFailedError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,8 +25,8 @@ class EngineUnderTest:
     """Arguments of pytest, one run after the other."""
 
 
-_SIDE_BY_SIDE = ("--numprocesses", "auto", "--dist", "loadfile")
-"""For suites whose test processes each have databases of their own."""
+_SIDE_BY_SIDE = ("--numprocesses", str((os.cpu_count() or 1) // 2), "--dist", "loadfile")
+"""For suites whose test processes each have databases of their own; another engine's suites run beside them."""
 
 _CHAIN = ("tests/chain", "--ignore=tests/chain/test_run_command.py")
 """The whole mesh. Each test of it has the machine to itself, as on the embedded engines: it kills processes."""
@@ -74,9 +75,10 @@ ENGINES: dict[str, EngineUnderTest] = {
     for tested in (
         EngineUnderTest("mariadb", {_DATABASE: MariaDb()}, (_itself("mariadb"), *_ON_DATABASES)),
         EngineUnderTest("postgresql", {_DATABASE: PostgreSql()}, (_itself("postgresql"), *_ON_DATABASES)),
-        EngineUnderTest("redis", {_REDIS: Redis()}, (_itself("redis"), *_ON_REDIS)),
-        EngineUnderTest("rocketmq", {_ROCKETMQ: RocketMq(visibility_seconds_min=1)}, _ON_ROCKETMQ),
         # The mesh on servers alone, as a large chain runs it.
         EngineUnderTest("stack", {_DATABASE: MariaDb(), _REDIS: Redis(), _ROCKETMQ: RocketMq()}, (_CHAIN,)),
+        EngineUnderTest("rocketmq", {_ROCKETMQ: RocketMq(visibility_seconds_min=1)}, _ON_ROCKETMQ),
+        EngineUnderTest("redis", {_REDIS: Redis()}, (_itself("redis"), *_ON_REDIS)),
     )
 }
+"""The longest first, so that the last do not run alone."""

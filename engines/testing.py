@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from engines.engine import EngineMissingError
 from engines.process import ServerFailedError
 from mesh.child_process import end_with_parent
 
-RUN_SECONDS_MAX = 1800
+RUN_SECONDS_MAX = 900
 """How long one run of pytest may take: a test that hangs beyond its own time-out must not hold CI for ever."""
 
 
@@ -51,35 +52,84 @@ async def running(tested: EngineUnderTest, home: Path) -> AsyncIterator[dict[str
         yield urls
 
 
-async def run_suites(tested: EngineUnderTest, home: Path, further: Sequence[str] = ()) -> Outcome:
+async def run_all(
+    chosen: Sequence[EngineUnderTest], home: Path, side_by_side: int, further: Sequence[str] = ()
+) -> list[Outcome]:
+    """Run the suites of each, `side_by_side` of them at once: they wait more than they compute.
+
+    Each keeps all it has, its servers too, in a directory of its own below `home`. One fetches at a time.
+    """
+    slots, fetching = asyncio.Semaphore(side_by_side), asyncio.Lock()
+
+    async def run(tested: EngineUnderTest) -> Outcome:
+        async with slots:
+            return await run_suites(tested, home / tested.name, further, fetching)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run(tested)) for tested in chosen]
+    return [task.result() for task in tasks]
+
+
+async def run_suites(
+    tested: EngineUnderTest, home: Path, further: Sequence[str] = (), fetching: asyncio.Lock | None = None
+) -> Outcome:
     """Fetch and start engines, run their suites, stop them, and say in a line what came of it.
 
-    `further` are arguments for each run of pytest, such as -x.
+    `further` are arguments for each run of pytest, such as -x. What pytest writes is in `home`/pytest-1.log and
+    so on, and is shown where a run fails.
     """
     name, began = tested.name, time.monotonic()
     try:
-        await asyncio.to_thread(fetch, tested)
+        async with fetching or asyncio.Lock():
+            await asyncio.to_thread(fetch, tested)
         async with running(tested, home) as urls:
-            failed = [run for run in tested.runs if not await _run(urls, (*run, *further))]
+            runs = [
+                await _run(urls, (*run, *further), home / f"pytest-{number}.log")
+                for number, run in enumerate(tested.runs, start=1)
+            ]
     except EngineMissingError as error:
         _say(f"{name}: not tested: {error}")
         return Outcome.MISSING
     except ServerFailedError as error:
         _say(f"{name}: {error}")
         return Outcome.FAILED
-    outcome = f"failed: {_paths(failed)}; of" if failed else "passed:"
-    _say(f"{name}: {time.monotonic() - began:.0f} s, {outcome} {_paths(tested.runs)}")
+    failed = [run for run in runs if not run.passed]
+    for run in failed:
+        _say(run.output)
+    counts = "; ".join(run.summary for run in runs)
+    _say(f"{name}: {'failed' if failed else 'passed'} in {time.monotonic() - began:.0f} s: {counts}")
     return Outcome.FAILED if failed else Outcome.PASSED
 
 
-async def _run(urls: Mapping[str, str], arguments: tuple[str, ...]) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What came of one run of pytest."""
+
+    passed: bool
+    output: str
+
+    @property
+    def summary(self) -> str:
+        """Its last line, which counts."""
+        return (self.output.strip().splitlines() or ["no output"])[-1]
+
+
+async def _run(urls: Mapping[str, str], arguments: tuple[str, ...], log_path: Path) -> _Run:
     """Run pytest in a process of its own: the suites read the environment when they are imported."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pytest", "--quiet", *arguments),
-        env={**os.environ, **urls},
-        # The signal that lets pytest clean up.
-        preexec_fn=end_with_parent(signal.SIGINT),
-    )
+    with log_path.open("wb") as log_file:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pytest", "--quiet", *arguments),
+            env={**os.environ, **urls},
+            stdout=log_file,
+            stderr=log_file,
+            # The signal that lets pytest clean up.
+            preexec_fn=end_with_parent(signal.SIGINT),
+        )
+    passed = await _ended_well(process)
+    return _Run(passed, await asyncio.to_thread(log_path.read_text, errors="replace"))
+
+
+async def _ended_well(process: asyncio.subprocess.Process) -> bool:
     try:
         async with asyncio.timeout(RUN_SECONDS_MAX):
             return await process.wait() == 0
@@ -90,10 +140,6 @@ async def _run(urls: Mapping[str, str], arguments: tuple[str, ...]) -> bool:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
             await process.wait()
-
-
-def _paths(runs: Sequence[Sequence[str]]) -> str:
-    return " ".join(one for run in runs for one in run if one.startswith("tests/"))
 
 
 def _say(text: str) -> None:

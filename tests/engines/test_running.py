@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import shutil
 import signal
 import stat
@@ -17,7 +19,7 @@ from engines import account, debian, redis
 from engines.catalogue import ENGINES, EngineUnderTest
 from engines.engine import EngineMissingError
 from engines.process import ServerFailedError
-from engines.testing import Outcome, run_suites
+from engines.testing import Outcome, run_all, run_suites
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,22 +69,41 @@ def suite(tmp_path: Path, name: str, code: str) -> tuple[str, ...]:
     return (str(path), "-p", "no:cacheprovider")
 
 
-@pytest.mark.parametrize(
-    ("code", "outcome"),
-    [("assert os.environ['WHERE'] == 'nothing://'", Outcome.PASSED), ("assert False", Outcome.FAILED)],
-)
-async def test_suites_are_told_where_the_server_is(tmp_path: Path, code: str, outcome: Outcome) -> None:
-    trial = Trial()
-    runs = (suite(tmp_path, "one", code), suite(tmp_path, "two", "pass"))
-    assert await run_suites(EngineUnderTest("trial", {"WHERE": trial}, runs), tmp_path) is outcome
-    assert trial.server.stopped == 1
-
-
-async def test_suites_of_several_engines_are_told_where_each_is(tmp_path: Path) -> None:
+async def test_suites_are_told_where_each_server_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = Trial(), Trial()
     runs = (suite(tmp_path, "both", "assert os.environ['ONE'] == os.environ['TWO'] == 'nothing://'"),)
     assert await run_suites(EngineUnderTest("pair", {"ONE": one, "TWO": two}, runs), tmp_path) is Outcome.PASSED
     assert (one.server.stopped, two.server.stopped) == (1, 1)
+    assert re.fullmatch(r"pair: passed in \d+ s: 1 passed in [^\n]*\n", capsys.readouterr().out)
+
+
+async def test_one_suite_that_fails_fails_an_engine_and_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Trial()
+    runs = (suite(tmp_path, "one", "assert 'here'.isupper()"), suite(tmp_path, "two", "pass"))
+    assert await run_suites(EngineUnderTest("trial", {"WHERE": trial}, runs), tmp_path) is Outcome.FAILED
+    assert trial.server.stopped == 1
+    shown = capsys.readouterr().out
+    assert "assert 'here'.isupper()" in shown
+    assert re.search(r"\ntrial: failed in \d+ s: 1 failed in [^\n]*; 1 passed in [^\n]*\n\Z", shown)
+
+
+async def test_engines_are_tested_side_by_side_each_in_its_own_directory(tmp_path: Path) -> None:
+    begun: list[Path] = []
+    all_begun = asyncio.Event()
+
+    class Waiting(Trial):
+        async def start(self, home: Path) -> Nothing:
+            begun.append(home)
+            if len(begun) == 2:
+                all_begun.set()
+            await all_begun.wait()
+            return self.server
+
+    pair = [EngineUnderTest(name, {"WHERE": Waiting()}, ()) for name in ("one", "two")]
+    assert await run_all(pair, tmp_path, side_by_side=2) == [Outcome.PASSED, Outcome.PASSED]
+    assert sorted(begun) == [tmp_path / "one" / "trial", tmp_path / "two" / "trial"]
 
 
 async def test_an_engine_beside_one_that_does_not_start_is_stopped(tmp_path: Path) -> None:
