@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from bench import im_lateness, single_sms
+from bench import batch_sms, im_lateness, isolation, ledger, raw_limits, single_sms
 from bench.engine_choice import HOME, DatabaseEngine, DatabaseName, running_database
 from bench.figures import Figure, show, write
 from engines.engine import EngineMissingError
@@ -20,8 +20,13 @@ Row: TypeAlias = Callable[[DatabaseEngine, int], Awaitable[list[Figure]]]
 """Measures so many times on an engine."""
 
 ROWS: dict[str, Row] = {
+    "ledger": ledger.measure,
+    "raw-limits": raw_limits.measure,
     "im-lateness": im_lateness.measure,
     **{f"single-sms-{number}": partial(single_sms.measure, connections=number) for number in single_sms.MESSAGES},
+    "batch-sms": batch_sms.measure,
+    "isolation": isolation.measure,
+    "isolation-codes-apart": partial(isolation.measure, codes_apart=True),
 }
 
 
@@ -54,4 +59,7 @@ async def _measure(rows: Sequence[str], database: DatabaseName, runs: int) -> li
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    # The plain trace of Python: a group of a hundred failures fills no screens.
+    cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    cli.command()(main)
+    cli()
