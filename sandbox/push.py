@@ -10,6 +10,7 @@ from yarl import URL
 
 from sandbox.clock import now_ms
 from sandbox.json_http import JsonObject
+from sandbox.kept_connections import KeptConnections
 
 ANSWER_BYTES_MAX = 200
 # Acknowledgements are the same text over and over: one string serves the history of all messages.
@@ -41,29 +42,38 @@ class Pusher:
         """Bound the time of one call."""
         self._session = session
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._kept = KeptConnections(timeout_seconds, ANSWER_BYTES_MAX)
 
-    async def get(self, url: str) -> Push:
-        """GET an address whose query is percent-encoded already."""
-        return await self._call("GET", url, None)
+    async def get(self, url: str, query: str) -> Push:
+        """GET an address with a further query; both are percent-encoded already."""
+        at_ms = now_ms()
+        try:
+            answer = await self._kept.get(url, query)
+        # ValueError: a host name that can be parsed and not be looked up.
+        except (TimeoutError, OSError, ValueError) as error:
+            return _failed(at_ms, error)
+        return Push(at_ms, answer.status, _COMMON_ANSWERS.get(answer.body) or answer.body.decode(errors="replace"))
 
     async def post(self, url: str, body: JsonObject) -> Push:
         """POST a JSON object."""
-        return await self._call("POST", url, json.dumps(body, ensure_ascii=False).encode())
-
-    async def _call(self, method: str, url: str, body: bytes | None) -> Push:
         at_ms = now_ms()
-        headers = {"Content-Type": "application/json"} if body is not None else None
         try:
-            async with self._session.request(
-                method,
+            async with self._session.post(
                 URL(url, encoded=True),
-                data=body,
-                headers=headers,
+                data=json.dumps(body, ensure_ascii=False).encode(),
+                headers={"Content-Type": "application/json"},
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:
                 answer = await response.content.read(ANSWER_BYTES_MAX)
-        # ValueError: a host name that can be parsed and not be looked up.
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Push(at_ms, 0, f"{type(error).__name__}: {error}"[:ANSWER_BYTES_MAX])
-        return Push(at_ms, response.status, _COMMON_ANSWERS.get(answer) or answer.decode(errors="replace"))
+            return _failed(at_ms, error)
+        return Push(at_ms, response.status, answer.decode(errors="replace"))
+
+    def close(self) -> None:
+        """Close the connections that are kept for later."""
+        self._kept.close()
+
+
+def _failed(at_ms: int, error: Exception) -> Push:
+    return Push(at_ms, 0, f"{type(error).__name__}: {error}"[:ANSWER_BYTES_MAX])

@@ -55,6 +55,7 @@ async def serve(settings: Settings, stopping: asyncio.Event, on_bound: Callable[
             finally:
                 await runner.cleanup()
                 await world.queue.stop(settings.stop_grace_seconds)
+                world.pusher.close()
 
 
 async def _listen(world: World) -> web.AppRunner:
