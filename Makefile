@@ -35,6 +35,11 @@ test-engines: install ## Run the suites on real servers, fetched and started her
 bench: install ## Measure this commit on this machine; ROWS=ledger DATABASE=mariadb: one row, on that engine
 	$(BIN)/python -m bench $(ROWS) $(if $(DATABASE),--database $(DATABASE)) $(if $(RUNS),--runs $(RUNS))
 
+.PHONY: chaos
+chaos: install ## Harm a mesh at moments drawn from SEED=1 and audit it; SCENARIO=kill-any, SECONDS=60, ENGINES=mariadb choose
+	$(BIN)/python -m chaos --seed $(or $(SEED),1) $(addprefix --scenario ,$(SCENARIO)) \
+	  $(addprefix --seconds ,$(SECONDS)) $(addprefix --engines ,$(ENGINES))
+
 .PHONY: lint
 lint: install ## Check style, types, borders between folders, contracts and generated files
 	$(BIN)/ruff format --check .

@@ -22,8 +22,8 @@ class MariaDb:
         """Install Debian's package."""
         debian.install("mariadb-server", _find)
 
-    async def start(self, home: Path) -> SingleServer:
-        """Start it with its data in `home`."""
+    async def start(self, home: Path, port: int = 0) -> SingleServer:
+        """Start it with its data in `home`; port 0 takes a free one."""
         binary = _find()
         if binary is None:
             raise EngineMissingError("mariadb is not on this machine: fetch it first")
@@ -34,7 +34,7 @@ class MariaDb:
         tables, log_path = directory / "tables", home / "mariadb.log"
         if not tables.exists():
             await _make_tables(Program(_install_db(directory), log_path, user, directory), tables)
-        port = free_port()
+        port = port or free_port()
         program = Program((str(binary), *_options(tables, port)), log_path, user, directory)
         url = sql_server.server_url("mysql", port, password, USER)
         return SingleServer(await ServerProcess.start(program, sql_server.answers(url)), url)

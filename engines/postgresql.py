@@ -22,8 +22,8 @@ class PostgreSql:
         """Install Debian's package."""
         debian.install("postgresql", _find)
 
-    async def start(self, home: Path) -> SingleServer:
-        """Start it with its data in `home`."""
+    async def start(self, home: Path, port: int = 0) -> SingleServer:
+        """Start it with its data in `home`; port 0 takes a free one."""
         binary = _find()
         if binary is None:
             raise EngineMissingError("postgresql is not on this machine: fetch it first")
@@ -33,7 +33,7 @@ class PostgreSql:
         cluster, log_path = directory / "cluster", home / "postgresql.log"
         if not cluster.exists():
             await _make_cluster(Program(_initdb(binary, directory), log_path, user, directory), cluster)
-        port = free_port()
+        port = port or free_port()
         program = Program(
             (str(binary), "-D", str(cluster), *_options(port)),
             log_path,

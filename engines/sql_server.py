@@ -79,6 +79,13 @@ def database_url(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
+def at_port(url: str, port: int) -> str:
+    """Say where the same database is behind another port of loopback."""
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    return parts._replace(netloc=f"{user}@{LOOPBACK}:{port}").geturl()
+
+
 def _is_postgresql(url: str) -> bool:
     return make_url(url).get_backend_name() == "postgresql"
 

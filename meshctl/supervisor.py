@@ -95,6 +95,11 @@ class Supervisor:
         """Answer the process id of a running process."""
         return self._running[name].process.pid
 
+    def ended(self) -> dict[str, int]:
+        """Answer the exit codes of processes that ended although nobody asked them to."""
+        codes = {name: one.process.returncode for name, one in self._running.items()}
+        return {name: code for name, code in codes.items() if code is not None}
+
     async def _spawn(self, spec: ProcessSpec) -> _Running:
         self.log_directory.mkdir(parents=True, exist_ok=True)
         log_path = self.log_directory / f"{spec.name}.log"

@@ -1,0 +1,151 @@
+"""One run: a mesh on its servers, the load, the faults at their moments, then peace, and the audit over the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaos.audit import Breach, audit
+from chaos.ground import Engines, standing
+from chaos.load import Shopper
+from chaos.plan import Step, chance, draw_steps
+from chaos.reading import read_world
+from chaos.scenario import Scenario
+from chaos.site import Site, running_site
+from chaos.timeline import Timeline
+from chaos.world import World
+
+SHOPPERS_A_BRAND = 4
+SETTLE_SECONDS_MAX = 120.0
+
+_LOOK_SECONDS = 2.0
+_CALM_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is to be played."""
+
+    scenario: Scenario
+    engines: Engines
+    seed: int
+    seconds: float
+    """How long the load and the faults last."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The plan: the same for the same run."""
+        return draw_steps(self.scenario.draw, self.seed, self.scenario.name, self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run."""
+
+    run: Run
+    timeline: Timeline
+    breaches: Sequence[Breach]
+    figures: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Say everything in JSON's types: what it takes to play it again, and what happened."""
+        return {
+            "scenario": self.run.scenario.name,
+            "engines": self.run.engines,
+            "seed": self.run.seed,
+            "seconds": self.run.seconds,
+            "plan": [step.as_json() for step in self.run.steps],
+            "timeline": [{"at_seconds": event.at_seconds, "what": event.what} for event in self.timeline.events],
+            "figures": self.figures,
+            "breaches": [str(breach) for breach in self.breaches],
+        }
+
+
+async def play(run: Run, home: Path, timeline: Timeline) -> Result:
+    """Play a run with its state below `home`; the state is kept where a rule is broken, for whoever looks into it.
+
+    Raises EngineMissingError, ServerFailedError and ProcessFailedError where the mesh cannot be run at all, or does not
+    come back after a fault.
+    """
+    state = home / f"{run.scenario.name}-{run.engines}-{run.seed}-{secrets.token_hex(3)}"
+    settings = run.scenario.settings(chance(run.seed, f"{run.scenario.name}/settings"))
+    async with (
+        standing(run.engines, state) as ground,
+        running_site(ground, state / "mesh", timeline, settings) as site,
+    ):
+        await _under_fire(run, site)
+        timeline.note("peace")
+        await site.heal()
+        world, breaches = await _settled(run, site)
+    result = Result(run, timeline, breaches, _figures(world))
+    _write(result, home)
+    if not breaches:
+        await asyncio.to_thread(shutil.rmtree, state)
+    return result
+
+
+async def _under_fire(run: Run, site: Site) -> None:
+    """Have the shoppers at it while the faults strike; in the healed mesh they finish what they began."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as load:
+        for customer in site.customers:
+            for number in range(SHOPPERS_A_BRAND):
+                name = f"{customer.brand_id}-{number}"
+                shopper = Shopper(customer, site.session, chance(run.seed, f"load/{name}"), name)
+                load.create_task(shopper.run(stop))
+        try:
+            async with asyncio.TaskGroup() as faults:
+                for step in run.steps:
+                    faults.create_task(_strike(run.scenario, site, step))
+                faults.create_task(asyncio.sleep(run.seconds))
+            await site.heal()
+        finally:
+            stop.set()
+
+
+async def _strike(scenario: Scenario, site: Site, step: Step) -> None:
+    await asyncio.sleep(step.at_seconds)
+    await scenario.strike(site, step.fault, step.arguments)
+
+
+async def _settled(run: Run, site: Site) -> tuple[World, list[Breach]]:
+    """Look again and again until every rule holds, and after a calm once more; at the deadline answer what does not."""
+    deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS_MAX
+    while True:
+        world = await read_world(site, run.scenario.expected_errors)
+        breaches = audit(world)
+        if not breaches:
+            # What is still under way somewhere must not break a rule after all.
+            await asyncio.sleep(_CALM_SECONDS)
+            world = await read_world(site, run.scenario.expected_errors)
+            return world, audit(world)
+        if asyncio.get_running_loop().time() > deadline:
+            return world, breaches
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _figures(world: World) -> dict[str, Any]:
+    """Say how much there was to audit: a run in which nothing happened proves nothing."""
+    told = world.told
+    return {
+        "sends": len(told.sends),
+        "messages": sum(len(brand.messages) for brand in world.brands),
+        "submissions": len(world.submissions),
+        "cancels": len(told.cancelled_sms) + len(told.cancelled_tasks),
+        "calls": len(told.calls),
+        "heard": len(world.heard),
+        "orders": len(told.orders),
+        "entries": sum(len(brand.entries) for brand in world.brands),
+        "answers": dict(told.tries),
+    }
+
+
+def _write(result: Result, home: Path) -> None:
+    name = f"{result.run.scenario.name}-{result.run.engines}-{result.run.seed}.json"
+    (home / name).write_text(json.dumps(result.as_json(), indent=2, ensure_ascii=False) + "\n")
