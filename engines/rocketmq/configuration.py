@@ -1,17 +1,18 @@
-"""How the three parts of a small RocketMQ are set up: a name server, a broker and a proxy, all on loopback."""
+"""How the parts of a small RocketMQ are set up: a name server, one or more brokers and a proxy, all on loopback."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from string import ascii_lowercase
 
 from mesh.loopback import LOOPBACK, free_port, is_free
 
 CLUSTER = "DefaultCluster"
 
 _DAY_SECONDS = 24 * 3600
-_PORTS_FILE = "ports.json"
+_PORTS_FILE = "listen.json"
 _PORT_TRIES_MAX = 50
 
 
@@ -20,17 +21,21 @@ class Ports:
     """Where each part listens. A broker also takes the ports two below and one above its own."""
 
     name_server: int
-    broker: int
+    brokers: list[int]
     proxy: int
     proxy_remoting: int
 
     @classmethod
-    def of(cls, home: Path) -> Ports:
-        """Read the ports of `home`, or choose free ones at its first start: its broker stays at its address."""
+    def of(cls, home: Path, masters: int) -> Ports:
+        """Read the ports of `home`, or choose free ones at its first start: its brokers stay at their addresses."""
         path = home / _PORTS_FILE
-        if path.exists():
-            return cls(**json.loads(path.read_text()))
-        ports = cls(free_port(), _free_broker_port(), free_port(), free_port())
+        ports = (
+            cls(**json.loads(path.read_text()))
+            if path.exists()
+            else cls(free_port(), [], proxy=free_port(), proxy_remoting=free_port())
+        )
+        while len(ports.brokers) < masters:
+            ports.brokers.append(_free_broker_port())
         path.write_text(json.dumps(asdict(ports)))
         return ports
 
@@ -41,20 +46,26 @@ def write_name_server(home: Path, ports: Ports) -> Path:
     return _write_properties(home / "namesrv.conf", options)
 
 
-def write_broker(home: Path, ports: Ports) -> Path:
-    """Write the broker's configuration."""
-    store = home / "store"
+def broker_name(index: int) -> str:
+    """Name a broker of the cluster: broker-a, broker-b and so on."""
+    return f"broker-{ascii_lowercase[index]}"
+
+
+def write_broker(home: Path, ports: Ports, index: int) -> Path:
+    """Write the configuration of one of the brokers, each of which is a master with what it alone holds."""
+    name = broker_name(index)
+    store = home / name
     options: dict[str, object] = {
         "brokerClusterName": CLUSTER,
-        "brokerName": "broker-a",
+        "brokerName": name,
         "brokerId": 0,
         "brokerRole": "ASYNC_MASTER",
         "flushDiskType": "ASYNC_FLUSH",
         "namesrvAddr": f"{LOOPBACK}:{ports.name_server}",
         "brokerIP1": LOOPBACK,
         "bindAddress": LOOPBACK,
-        "listenPort": ports.broker,
-        "haListenPort": ports.broker + 1,
+        "listenPort": ports.brokers[index],
+        "haListenPort": ports.brokers[index] + 1,
         "storePathRootDir": store,
         "storePathCommitLog": store / "commitlog",
         # Small files: the defaults reserve a gigabyte and more at once.
@@ -74,7 +85,7 @@ def write_broker(home: Path, ports: Ports) -> Path:
         "popFromRetryProbability": 100,
         "timerMaxDelaySec": 7 * _DAY_SECONDS,
     }
-    return _write_properties(home / "broker.conf", options)
+    return _write_properties(home / f"{name}.conf", options)
 
 
 def write_proxy(home: Path, ports: Ports, visibility_seconds_min: int) -> Path:

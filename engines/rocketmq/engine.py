@@ -1,4 +1,4 @@
-"""RocketMQ: its jars by Maven, its three processes by Java."""
+"""RocketMQ: its jars by Maven, its processes by Java."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engines import debian
 from engines.engine import EngineMissingError
-from engines.rocketmq.configuration import Ports, write_broker, write_name_server, write_proxy
+from engines.rocketmq.configuration import Ports, broker_name, write_broker, write_name_server, write_proxy
 from engines.rocketmq.server import Part, RocketMqServer
 from mesh.loopback import LOOPBACK
 
@@ -19,16 +19,19 @@ _VISIBILITY_SECONDS_MIN = 10
 
 
 class RocketMq:
-    """A cluster of one name server, one broker and one proxy.
+    """A cluster of one name server, one proxy, and brokers that are masters without replicas.
 
     `jars` is where the jars are kept, some 100 MB. Tests may ask for a shorter `visibility_seconds_min` than
-    RocketMQ's own of ten seconds.
+    RocketMQ's own of ten seconds, and for several `masters`, each of some 500 MB.
     """
 
     name = "rocketmq"
 
-    def __init__(self, jars: Path = _JARS, visibility_seconds_min: int = _VISIBILITY_SECONDS_MIN) -> None:
+    def __init__(
+        self, jars: Path = _JARS, visibility_seconds_min: int = _VISIBILITY_SECONDS_MIN, masters: int = 1
+    ) -> None:
         self._jars = jars.absolute()
+        self._masters = masters
         self._visibility_seconds_min = visibility_seconds_min
 
     def fetch(self) -> None:
@@ -41,7 +44,7 @@ class RocketMq:
         self._fetched_mark.touch()
 
     async def start(self, home: Path) -> RocketMqServer:
-        """Start all three, with all they keep in `home`. A second start has the ports of the first."""
+        """Start all of them, with all they keep in `home`. A second start has the ports of the first."""
         java = debian.program("java")
         if java is None or not self._is_fetched():
             raise EngineMissingError("Java or RocketMQ's jars are not on this machine: fetch them first")
@@ -59,15 +62,19 @@ class RocketMq:
     def _prepare(self, home: Path) -> tuple[Path, Ports, tuple[Part, ...]]:
         home.mkdir(parents=True, exist_ok=True)
         home = home.absolute()
-        ports = Ports.of(home)
+        ports = Ports.of(home, self._masters)
         return home, ports, self._parts(home, ports)
 
     def _parts(self, home: Path, ports: Ports) -> tuple[Part, ...]:
         name_server = f"{LOOPBACK}:{ports.name_server}"
         proxy = write_proxy(home, ports, self._visibility_seconds_min)
+        brokers = (
+            Part(broker_name(index), "broker.BrokerStartup", 512, ("-c", str(write_broker(home, ports, index))))
+            for index in range(self._masters)
+        )
         return (
             Part("namesrv", "namesrv.NamesrvStartup", 128, ("-c", str(write_name_server(home, ports)))),
-            Part("broker", "broker.BrokerStartup", 512, ("-c", str(write_broker(home, ports)))),
+            *brokers,
             Part("proxy", "proxy.ProxyStartup", 256, ("-pm", "cluster", "-pc", str(proxy), "-n", name_server)),
         )
 

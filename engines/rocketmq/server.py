@@ -1,16 +1,17 @@
-"""A RocketMQ that runs: a name server, a broker and a proxy, each of which may be made to crash on its own."""
+"""A RocketMQ that runs: a name server, brokers and a proxy, each of which may be made to crash on its own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
 
 from engines.process import Program, ServerProcess
-from engines.rocketmq.configuration import CLUSTER, Ports
+from engines.rocketmq.configuration import CLUSTER, Ports, broker_name
 from mesh.bus.port import BusUnavailableError
 from mesh.bus.rocketmq import remoting
 from mesh.bus.rocketmq.brokers import Brokers
@@ -55,7 +56,7 @@ class RocketMqServer:
         server = cls(java, jars, home, ports, parts)
         try:
             for part in parts:
-                await server.start_part(part.name)
+                await server._start(part.name)
         except BaseException:
             await server.kill()
             raise
@@ -72,10 +73,14 @@ class RocketMqServer:
         return tuple(process.pid for process in self._running.values())
 
     async def stop(self) -> None:
-        """End the proxy, then the broker, which takes its time, then the name server."""
-        while self._running:
-            _, process = self._running.popitem()
-            await process.stop()
+        """End the proxy, then the brokers at once, which take their time, then the name server."""
+        name_server, proxy = (self._running.pop(name, None) for name in ("namesrv", "proxy"))
+        brokers = [self._running.popitem()[1] for _ in tuple(self._running)]
+        if proxy is not None:
+            await proxy.stop()
+        await asyncio.gather(*(broker.stop() for broker in brokers))
+        if name_server is not None:
+            await name_server.stop()
 
     async def kill(self) -> None:
         """End all of it as a crash would."""
@@ -83,20 +88,33 @@ class RocketMqServer:
             _, process = self._running.popitem()
             await process.kill()
 
-    async def kill_part(self, name: str) -> None:
-        """End `namesrv`, `broker` or `proxy` as a crash would."""
-        await self._running.pop(name).kill()
+    async def kill_broker(self, index: int = 0) -> None:
+        """End one of the brokers as a crash would."""
+        await self._running.pop(broker_name(index)).kill()
 
-    async def start_part(self, name: str) -> None:
-        """Start a part, and wait until it answers. Raises ServerFailedError."""
-        checks = {"namesrv": self._name_server_answers, "broker": self._broker_answers, "proxy": self._proxy_answers}
+    async def restart_broker(self, index: int = 0) -> None:
+        """Start a killed broker on what it had, and wait until it answers. Raises ServerFailedError."""
+        await self._start(broker_name(index))
+
+    async def kill_proxy(self) -> None:
+        """End the proxy as a crash would."""
+        await self._running.pop("proxy").kill()
+
+    async def restart_proxy(self) -> None:
+        """Start the killed proxy, and wait until it answers. Raises ServerFailedError."""
+        await self._start("proxy")
+
+    async def _start(self, name: str) -> None:
+        checks = {"namesrv": self._name_server_answers, "proxy": self._proxy_answers}
         program = Program(
             arguments=self._command(self._parts[name]),
             log_path=self._home / f"{name}.log",
             directory=self._home,
             environment={"ROCKETMQ_HOME": str(self._home)},
         )
-        self._running[name] = await ServerProcess.start(program, checks[name], _READY_SECONDS_MAX)
+        self._running[name] = await ServerProcess.start(
+            program, checks.get(name, partial(self._broker_answers, name)), _READY_SECONDS_MAX
+        )
 
     def _command(self, part: Part) -> tuple[str, ...]:
         return (
@@ -116,13 +134,14 @@ class RocketMqServer:
     async def _name_server_answers(self) -> bool:
         return await _answers(lambda: remoting.request(self._name_server, _GET_BROKER_CLUSTER_INFO, {}))
 
-    async def _broker_answers(self) -> bool:
+    async def _broker_answers(self, name: str) -> bool:
         """Whether the name server knows a broker, and that answers: after a crash it knows one that is gone."""
 
         async def ask() -> None:
             masters = await Brokers((self._name_server,), CLUSTER, "").masters()
-            for address in masters.values():
-                await remoting.request(address, _GET_BROKER_CLUSTER_INFO, {})
+            if name not in masters:
+                raise BusUnavailableError(f"RocketMQ: the name server does not know {name} yet")
+            await remoting.request(masters[name], _GET_BROKER_CLUSTER_INFO, {})
 
         return await _answers(ask)
 

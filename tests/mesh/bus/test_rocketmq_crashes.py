@@ -51,10 +51,10 @@ async def test_nothing_is_lost_with_a_part(server: RocketMqServer, bus: RocketMq
     await bus.ack([done])
     await bus.nack(nacked, 2)
     await bus.dead(dead, "no use")
-    await server.kill_part(part)
+    await crash(server, part)
     with pytest.raises(BusUnavailableError):
         await bus.publish("q", messages("refused"))
-    await server.start_part(part)
+    await restart(server, part)
     found = await _receive_all(bus, {"flight", "nacked", "ready", "delayed"})
     assert bodies(await bus.list_dead("q", 10)) == ["dead"]
     if part == "proxy":
@@ -80,11 +80,19 @@ async def test_whatever_was_published_through_a_crash_arrives(server: RocketMqSe
         group.create_task(publish())
         for part in ("broker", "proxy"):
             await _more(accepted)
-            await server.kill_part(part)
-            await server.start_part(part)
+            await crash(server, part)
+            await restart(server, part)
         await _more(accepted)
         stop.set()
     await _receive_all(bus, accepted)
+
+
+async def crash(server: RocketMqServer, part: str) -> None:
+    await (server.kill_broker() if part == "broker" else server.kill_proxy())
+
+
+async def restart(server: RocketMqServer, part: str) -> None:
+    await (server.restart_broker() if part == "broker" else server.restart_proxy())
 
 
 async def _more(accepted: set[str]) -> None:
