@@ -1,82 +1,61 @@
-"""The HTTP application: its routes, and how refusals are answered."""
+"""The application: who answers a request, and how refusals are told."""
 
 from __future__ import annotations
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from collections.abc import Iterable
 
-from gateway import problems
-from gateway.api import Api
 from gateway.bodies import ClientGoneError
-from gateway.docs_page.routes import documentation_routes
-from gateway.edge import Edge, record_of
-from gateway.health import Readiness
-from gateway.problems import Problem, ProblemError
-from gateway.refusals import method_not_allowed, route_not_found
-from gateway.webhooks import chuanglan, payment
-from gateway.webhooks.chuanglan import ChuanglanWebhook
-from gateway.webhooks.payment import PaymentWebhook
+from gateway.exchange import Answer, Endpoint, Request
+from gateway.problems import Problem, ProblemError, from_domain_error, internal_problem, render
+from gateway.refusals import method_not_allowed, path_malformed, route_not_found
+from gateway.transcoding.templates import PathTree
+from mesh import telemetry
 from mesh.errors import DomainError
 
-_METHOD_NOT_ALLOWED = 405
 _CLIENT_CLOSED_REQUEST = 499
 
-
-def build_app(
-    api: Api, readiness: Readiness, chuanglan_webhook: ChuanglanWebhook, payment_webhook: PaymentWebhook
-) -> ASGIApp:
-    """Build the application. Paths that none of these routes names go to the transcoded operations."""
-    routes = [
-        Route("/healthz", readiness.healthz),
-        Route("/readyz", readiness.readyz),
-        Route(chuanglan.PATH, chuanglan_webhook.handle, methods=["GET", "POST"]),
-        Route(payment.PATH, payment_webhook.handle, methods=["POST"]),
-        *documentation_routes(),
-    ]
-    handlers = {
-        ProblemError: _answer_problem,
-        DomainError: _answer_domain_error,
-        HTTPException: _answer_http_exception,
-        ClientGoneError: _answer_client_gone,
-        Exception: _answer_defect,
-    }
-    app = Starlette(routes=routes, exception_handlers=handlers)
-    app.router.redirect_slashes = False
-    app.router.default = api
-    return Edge(app)
+log = telemetry.logger()
 
 
-# Coroutines all: Starlette would run a plain function in a thread.
+class App:
+    """Answers every request: by the endpoint that has its path and method, or with the problem that there is."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        """Raises ValueError when two endpoints have one method and path."""
+        self._endpoints: PathTree[Endpoint] = PathTree()
+        for endpoint in endpoints:
+            if self._endpoints.add(endpoint.method, endpoint.path, endpoint) is not None:
+                raise ValueError(f"{endpoint.method} {endpoint.path.text} is taken already")
+
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request, whatever happens."""
+        try:
+            endpoint, values = self._find(request)
+            request.route = endpoint.path.text
+            return await endpoint.handle(request, values)
+        except ProblemError as error:
+            return _tell(request, error.problem)
+        except DomainError as error:
+            return _tell(request, from_domain_error(error))
+        except ClientGoneError:
+            return Answer(b"", _CLIENT_CLOSED_REQUEST)
+        except Exception:
+            log.exception("request failed")
+            return _tell(request, internal_problem())
+
+    def _find(self, request: Request) -> tuple[Endpoint, tuple[str, ...]]:
+        try:
+            match = self._endpoints.match(request.raw_path)
+        except UnicodeDecodeError:
+            raise path_malformed() from None
+        if match is None:
+            raise route_not_found()
+        # The server writes no body in answer to HEAD.
+        found = match.targets.get("GET" if request.method == "HEAD" else request.method)
+        if found is None:
+            raise method_not_allowed(request.method, match.targets)
+        return found, match.values
 
 
-async def _answer_problem(request: Request, error: Exception) -> Response:
-    return _render(request, error.problem if isinstance(error, ProblemError) else problems.internal_problem())
-
-
-async def _answer_domain_error(request: Request, error: Exception) -> Response:
-    problem = problems.from_domain_error(error) if isinstance(error, DomainError) else problems.internal_problem()
-    return _render(request, problem)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: the wrong method on one of the routes above."""
-    if isinstance(error, HTTPException) and error.status_code == _METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "").split(", ")
-        return await _answer_problem(request, method_not_allowed(request.method, allowed))
-    return await _answer_problem(request, route_not_found())
-
-
-async def _answer_client_gone(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
-    return Response(status_code=_CLIENT_CLOSED_REQUEST)
-
-
-async def _answer_defect(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Edge logs it
-    return _render(request, problems.internal_problem())
-
-
-def _render(request: Request, problem: Problem) -> Response:
-    return problems.render(problem, request.scope["raw_path"].decode("ascii"), record_of(request.scope).request_id)
+def _tell(request: Request, problem: Problem) -> Answer:
+    return render(problem, request.raw_path.decode("ascii"), request.request_id)

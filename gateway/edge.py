@@ -1,4 +1,4 @@
-"""The outermost layer: request id, trace context, metrics and one log line for each request.
+"""The outermost layer, an ASGI application: request id, trace context, metrics and one log line for each request.
 
 A log line tells the route's template and never the path, for a path may hold a phone.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from functools import cache
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.exchange import Answer, Receive, Request, Scope, Send
 from mesh import telemetry
 
-_SCOPE_KEY = "brandmesh.request"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_TRACE_HEADERS = ("traceparent", "tracestate")
 
 log = telemetry.logger()
 
@@ -30,64 +31,32 @@ _seconds = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
-
-@dataclass(slots=True)
-class RequestRecord:
-    """What is known of a request so far, for its log line and its problems."""
-
-    request_id: str
-    route: str = ""
-    key_id: str = ""
-    brand_id: int | None = None
-    body_bytes: int = 0
-    status: int = 0
-    response_bytes: int = 0
-
-
-def record_of(scope: Scope) -> RequestRecord:
-    """The record of the request that `scope` belongs to."""
-    record: RequestRecord = scope[_SCOPE_KEY]
-    return record
+# Bounded by the methods and the routes that there are. Finding a child costs more than counting with it.
+_handled_child = cache(_handled.labels)
+_seconds_child = cache(_seconds.labels)
 
 
 class Edge:
-    """Wraps the whole application."""
+    """Wraps what answers requests; it never raises."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, answer: Callable[[Request], Awaitable[Answer]]) -> None:
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        record = RequestRecord(_request_id(headers.get(b"x-request-id", b"")))
-        scope[_SCOPE_KEY] = record
-        with (
-            _in_flight.track_inprogress(),
-            telemetry.from_headers(_trace_headers(headers)),
-            structlog.contextvars.bound_contextvars(request_id=record.request_id),
-        ):
-            await self._serve(scope, receive, send, record)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> None:
         started_at = time.perf_counter()
-
-        async def send_recorded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                record.status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", record.request_id.encode())]
-            else:
-                record.response_bytes += len(message.get("body", b""))
-            await send(message)
-
+        headers = dict(scope["headers"])
+        request = Request(scope, receive, headers, _request_id(headers.get(b"x-request-id", b"")))
+        # The server runs each request in a task, and so in a context, of its own: nothing has to be put back.
+        telemetry.continue_trace(_trace_headers(headers))
+        structlog.contextvars.bind_contextvars(request_id=request.request_id)
+        answer = Answer(b"", status=0)
+        _in_flight.inc()
         try:
-            await self._app(scope, receive, send_recorded)
-        except Exception:
-            # The answer was given where the exception was seen; here it is told once, with its trace.
-            log.exception("request failed")
+            answer = await self._answer(request)
+            await _send(send, answer, request.request_id)
         finally:
-            _report(scope["method"], record, time.perf_counter() - started_at)
+            _in_flight.dec()
+            _report(request, answer, time.perf_counter() - started_at)
 
 
 def _request_id(given: bytes) -> str:
@@ -95,25 +64,37 @@ def _request_id(given: bytes) -> str:
 
 
 def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str]:
+    if b"traceparent" not in headers:
+        return {}
     # What is not ASCII could not travel on in gRPC metadata.
-    names = ("traceparent", "tracestate")
-    given = {name: headers.get(name.encode(), b"") for name in names}
+    given = {name: headers.get(name.encode(), b"") for name in _TRACE_HEADERS}
     return {name: value.decode() for name, value in given.items() if value and value.isascii()}
 
 
-def _report(method: str, record: RequestRecord, seconds: float) -> None:
+async def _send(send: Send, answer: Answer, request_id: str) -> None:
+    headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", b"%d" % len(answer.body)),
+        (b"x-request-id", request_id.encode()),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _report(request: Request, answer: Answer, seconds: float) -> None:
     # A method of the caller's own making would be a new time series each.
-    known_method = method if record.route else "other"
-    _handled.labels(known_method, record.route, record.status).inc()
-    _seconds.labels(known_method, record.route).observe(seconds)
+    known_method = request.method if request.route else "other"
+    _handled_child(known_method, request.route, answer.status).inc()
+    _seconds_child(known_method, request.route).observe(seconds)
     log.info(
         "request",
         method=known_method,
-        route=record.route,
-        status=record.status,
+        route=request.route,
+        status=answer.status,
         duration_ms=round(seconds * 1000, 2),
-        body_bytes=record.body_bytes,
-        response_bytes=record.response_bytes,
-        key_id=record.key_id,
-        brand_id=record.brand_id,
+        body_bytes=request.body_bytes,
+        response_bytes=len(answer.body),
+        key_id=request.key_id,
+        brand_id=request.brand_id,
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import grpc
+import orjson
 from grpc_health.v1 import health_pb2
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
-from gateway.edge import record_of
+from gateway.exchange import Answer, Endpoint, Request, endpoint
 from mesh import telemetry
 from mesh.channel import Peer
 
@@ -57,19 +56,21 @@ class Readiness:
         self._checked_at_seconds = float("-inf")
         self.is_draining = False
 
-    async def healthz(self, request: Request) -> Response:
-        record_of(request.scope).route = "/healthz"
-        return JSONResponse({"status": "alive"})
+    def endpoints(self) -> list[Endpoint]:
+        return [endpoint("GET", "/healthz", self._healthz), endpoint("GET", "/readyz", self._readyz)]
 
-    async def readyz(self, request: Request) -> Response:
+    async def _healthz(self, _: Request, __: Sequence[str]) -> Answer:
+        return Answer(orjson.dumps({"status": "alive"}))
+
+    async def _readyz(self, _: Request, __: Sequence[str]) -> Answer:
         """200 when all is ready; 503 naming each part otherwise, and from the start of draining."""
-        record_of(request.scope).route = "/readyz"
         async with self._lock:
             if time.monotonic() - self._checked_at_seconds > _REMEMBERED_SECONDS:
                 states = await asyncio.gather(*(self._state(name, check) for name, check in self._checks.items()))
                 self._states = dict(zip(self._checks, states, strict=True))
                 self._checked_at_seconds = time.monotonic()
-        return JSONResponse({"status": self._status(), "checks": self._states}, 200 if self._status() == READY else 503)
+        told = {"status": self._status(), "checks": self._states}
+        return Answer(orjson.dumps(told), 200 if self._status() == READY else 503)
 
     def _status(self) -> str:
         if self.is_draining:

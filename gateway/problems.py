@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import grpc
 import orjson
-from starlette.responses import Response
 
+from gateway.exchange import Answer
 from mesh.errors import DomainError, FieldViolation
 
 MEDIA_TYPE = "application/problem+json"
@@ -129,8 +129,8 @@ def internal_problem() -> Problem:
     return Problem(500, "INTERNAL", "something went wrong here; the same request may be tried again")
 
 
-def render(problem: Problem, instance: str, request_id: str) -> Response:
-    """Write a problem as a response. `instance` is the path of the request."""
+def render(problem: Problem, instance: str, request_id: str) -> Answer:
+    """Write a problem as an answer. `instance` is the path of the request."""
     document: dict[str, object] = {
         "type": TYPE_BASE + problem.reason,
         "title": title_of(problem.reason),
@@ -146,7 +146,7 @@ def render(problem: Problem, instance: str, request_id: str) -> Response:
         document["violations"] = [
             {"field": found.field, "description": found.description} for found in problem.violations
         ]
-    headers = dict(problem.headers)
+    headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
     if problem.retry_after_seconds is not None:
-        headers["retry-after"] = str(max(1, math.ceil(problem.retry_after_seconds)))
-    return Response(orjson.dumps(document), problem.status, headers, MEDIA_TYPE)
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(problem.retry_after_seconds))))
+    return Answer(orjson.dumps(document), problem.status, MEDIA_TYPE, headers)

@@ -70,7 +70,9 @@ def path_malformed() -> ProblemError:
 
 
 def method_not_allowed(method: str, allowed: Iterable[str]) -> ProblemError:
-    names = ", ".join(sorted(allowed))
+    given = set(allowed)
+    # HEAD is taken wherever GET is.
+    names = ", ".join(sorted(given | {"HEAD"} if "GET" in given else given))
     return refuse("METHOD_NOT_ALLOWED", f"{method} is not taken here, use {names}", headers={"allow": names})
 
 

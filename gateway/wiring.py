@@ -10,14 +10,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp
 from uvicorn import Config
 
 from brandmesh.order.v1 import order_pb2
-from gateway.api import Api, ApiLimits
-from gateway.app import build_app
+from gateway.api import ApiAccess, ApiLimits, Operation
+from gateway.app import App
 from gateway.calls import Call, CoalescedCall, UnaryCall
 from gateway.contracts import route_table
+from gateway.docs_page.routes import documentation_endpoints
+from gateway.edge import Edge
 from gateway.health import Readiness, peer_check
 from gateway.http_server import BoundedHttpProtocol, HttpServer
 from gateway.keys.ring import KeyRing
@@ -42,7 +43,7 @@ _PAYMENT_NOTIFY = order_pb2.DESCRIPTOR.services_by_name["OrderService"].methods_
 class Gateway:
     """A built gateway that is not served yet."""
 
-    app: ASGIApp
+    app: Edge
     readiness: Readiness
 
 
@@ -80,10 +81,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         peers = _connect_peers(settings, stack)
         checks = {peer.name: peer_check(peer) for peer in peers.values()}
         readiness = Readiness({**checks, "database": database.ping, "redis": redis.ping})
-        table = route_table()
-        api = Api(
-            table,
-            {route.rpc: _call(route, peers, settings, stack) for route in table.routes},
+        access = ApiAccess(
             keys=KeyRing(database, cache_seconds=settings.key_cache_seconds),
             buckets=TokenBuckets(settings.rate_per_second, settings.rate_burst),
             places=Budget("the gateway", settings.requests_in_flight_max),
@@ -93,7 +91,19 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         chuanglan = ChuanglanWebhook(_access(settings), Inbox(redis, INBOX_NAME, settings.inbox_shards))
         notify = UnaryCall(peers[_PAYMENT_NOTIFY.containing_service.file.package], _PAYMENT_NOTIFY)
         payment = PaymentWebhook(notify, timeout_seconds=settings.request_timeout_seconds)
-        yield Gateway(build_app(api, readiness, chuanglan, payment), readiness)
+        app = App(
+            [
+                *readiness.endpoints(),
+                *documentation_endpoints(),
+                *chuanglan.endpoints(),
+                *payment.endpoints(),
+                *(
+                    Operation(route, _call(route, peers, settings, stack), access).endpoint
+                    for route in route_table().routes
+                ),
+            ]
+        )
+        yield Gateway(Edge(app.answer), readiness)
 
 
 def _connect_peers(settings: Settings, stack: AsyncExitStack) -> Mapping[str, Peer]:
@@ -166,7 +176,7 @@ def listen(address: str) -> socket.socket:
     return listener
 
 
-def server_config(app: ASGIApp, settings: Settings) -> Config:
+def server_config(app: Edge, settings: Settings) -> Config:
     """How uvicorn serves the application."""
     return Config(
         app,

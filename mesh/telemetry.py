@@ -17,6 +17,7 @@ import prometheus_client
 import structlog
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
@@ -96,14 +97,24 @@ def inject_headers() -> dict[str, str]:
 @contextmanager
 def from_headers(headers: Mapping[str, str]) -> Iterator[None]:
     """Work in the trace context that `headers` carry; in a new one where they carry none."""
-    context = _propagator.extract(headers) if "traceparent" in headers else None
-    if context is None or not trace.get_current_span(context).get_span_context().is_valid:
-        context = trace.set_span_in_context(trace.NonRecordingSpan(_new_span_context()))
-    token = otel_context.attach(context)
+    token = otel_context.attach(_trace_of(headers))
     try:
         yield
     finally:
         otel_context.detach(token)
+
+
+def continue_trace(headers: Mapping[str, str]) -> None:
+    """Work in that trace context for the rest of this task, which is about one request and nothing else."""
+    otel_context.attach(_trace_of(headers))
+
+
+def _trace_of(headers: Mapping[str, str]) -> Context:
+    if "traceparent" in headers:
+        context = _propagator.extract(headers)
+        if trace.get_current_span(context).get_span_context().is_valid:
+            return context
+    return trace.set_span_in_context(trace.NonRecordingSpan(_new_span_context()))
 
 
 def _new_span_context() -> trace.SpanContext:

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor, MethodDescrip
 from brandmesh.options.v1 import options_pb2
 from gateway.transcoding.faults import ContractError
 from gateway.transcoding.scalars import is_integer, text_decoder
-from gateway.transcoding.templates import Match, PathTemplate, PathTree, TemplateError, parse_template
+from gateway.transcoding.templates import PathTemplate, PathTree, TemplateError, parse_template
 
 BRAND_JSON_NAME = "brandId"
 """JSON name of the field, and the path's variable, that an API key's brands are checked against: `brand_id`, or the
@@ -56,20 +56,16 @@ class Route:
 
 
 class RouteTable:
-    """All routes, and the finding of one by a request's method and path."""
+    """All routes."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         """Raises ContractError when two rpcs have one method and path."""
         self.routes = tuple(routes)
-        self._tree: PathTree[Route] = PathTree()
+        paths: PathTree[Route] = PathTree()
         for route in self.routes:
-            other = self._tree.add(route.http_method, route.template, route)
+            other = paths.add(route.http_method, route.template, route)
             if other is not None:
                 raise ContractError(route.rpc, f"{route.http_method} {route.template.text} is the path of {other.rpc}")
-
-    def match(self, raw_path: bytes) -> Match[Route] | None:
-        """Find the routes at a path by HTTP method. Raises UnicodeDecodeError when the path is not UTF-8."""
-        return self._tree.match(raw_path)
 
 
 def build_routes(files: Iterable[FileDescriptor]) -> RouteTable:

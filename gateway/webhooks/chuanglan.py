@@ -16,11 +16,9 @@ from typing import Protocol
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from gateway.bodies import read_body
-from gateway.edge import record_of
+from gateway.exchange import Answer, Endpoint, Request, endpoint
 from gateway.refusals import body_too_large, refuse, route_not_found
 from mesh import telemetry
 from mesh.errors import DomainError
@@ -35,8 +33,8 @@ _BODY_SECONDS_MAX = 5.0
 _KEEP_SECONDS_MAX = 3.0
 _KINDS = frozenset({"receipt", "uplink"})
 
-_TAKEN = {"clcode": "000000"}
-_PUSH_AGAIN = {"clcode": "111111"}
+_TAKEN = b'{"clcode":"000000"}'
+_PUSH_AGAIN = b'{"clcode":"111111"}'
 
 log = telemetry.logger()
 
@@ -66,11 +64,13 @@ class ChuanglanWebhook:
         self._access = access
         self._inbox = inbox
 
-    async def handle(self, request: Request) -> Response:
+    def endpoints(self) -> list[Endpoint]:
+        return [endpoint(method, PATH, self._handle) for method in ("GET", "POST")]
+
+    async def _handle(self, request: Request, values: Sequence[str]) -> Answer:
         """Check who pushes, keep the push, answer. Refuses with 404 (secret), 403 (sender), 413 (size)."""
-        record_of(request.scope).route = PATH
-        kind = request.path_params["kind"]
-        if not _same(self._access.secret, request.path_params["secret"]) or kind not in _KINDS:
+        secret, kind = values
+        if not _same(self._access.secret, secret) or kind not in _KINDS:
             raise route_not_found()
         self._check_address(request)
         query = await _read_query(request)
@@ -81,13 +81,13 @@ class ChuanglanWebhook:
                 await self._inbox.push(orjson.dumps(item))
         except (DomainError, TimeoutError) as error:
             log.warning("push not kept, the provider is asked to push again", error=str(error) or "time-out")
-            return JSONResponse(_PUSH_AGAIN)
-        return JSONResponse(_TAKEN)
+            return Answer(_PUSH_AGAIN)
+        return Answer(_TAKEN)
 
     def _check_address(self, request: Request) -> None:
         if not self._access.networks:
             return
-        address = ip_address(request.client.host) if request.client else None
+        address = ip_address(request.client_host) if request.client_host else None
         if address is None or not any(address in network for network in self._access.networks):
             raise refuse("WEBHOOK_REFUSED", "this address may not push here")
 
@@ -104,8 +104,8 @@ class ChuanglanWebhook:
 
 async def _read_query(request: Request) -> str:
     """The parameters as they came: of the query, and of the form when the provider posts one."""
-    body = await read_body(request.headers, request.receive, bytes_max=PUSH_BYTES_MAX, seconds_max=_BODY_SECONDS_MAX)
-    raw = b"&".join(part for part in (request.scope["query_string"], body) if part)
+    body = await read_body(request, bytes_max=PUSH_BYTES_MAX, seconds_max=_BODY_SECONDS_MAX)
+    raw = b"&".join(part for part in (request.query_string, body) if part)
     if len(raw) > PUSH_BYTES_MAX:
         raise body_too_large(PUSH_BYTES_MAX)
     # Percent-encoded text is ASCII; what is not is kept readable and refused where it is understood.

@@ -6,14 +6,14 @@ The channel repeats it until it gets HTTP 200 with `{"code": "SUCCESS"}`. A refu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from brandmesh.order.v1 import order_pb2
 from gateway.bodies import read_body
 from gateway.calls import Call
-from gateway.edge import record_of
+from gateway.exchange import Answer, Endpoint, Request, endpoint
 from gateway.problems import Problem, ProblemError, from_domain_error
 from gateway.refusals import refuse
 from gateway.transcoding.faults import FieldFault
@@ -37,20 +37,20 @@ class PaymentWebhook:
         self._payment_notify = payment_notify
         self._timeout_seconds = timeout_seconds
 
-    async def handle(self, request: Request) -> Response:
+    def endpoints(self) -> list[Endpoint]:
+        return [endpoint("POST", PATH, self._handle)]
+
+    async def _handle(self, request: Request, _: Sequence[str]) -> Answer:
         """Answer the channel in its own form, whatever happens."""
-        record_of(request.scope).route = PATH
         try:
-            body = await read_body(
-                request.headers, request.receive, bytes_max=NOTIFICATION_BYTES_MAX, seconds_max=_BODY_SECONDS_MAX
-            )
+            body = await read_body(request, bytes_max=NOTIFICATION_BYTES_MAX, seconds_max=_BODY_SECONDS_MAX)
             message = order_pb2.PaymentNotifyRequest(fields=flat_fields(body))
             await self._payment_notify(message, self._timeout_seconds)
         except ProblemError as error:
             return _fail(error.problem)
         except DomainError as error:
             return _fail(from_domain_error(error), may_pass=error.is_retryable)
-        return JSONResponse({"code": "SUCCESS"})
+        return Answer(orjson.dumps({"code": "SUCCESS"}))
 
 
 def flat_fields(body: bytes) -> dict[str, str]:
@@ -70,7 +70,7 @@ def _parse_flat(body: bytes) -> dict[str, str | int]:
     return parsed
 
 
-def _fail(problem: Problem, *, may_pass: bool = False) -> Response:
+def _fail(problem: Problem, *, may_pass: bool = False) -> Answer:
     log.warning("payment notification refused", reason=problem.reason)
     status = _UNAVAILABLE if may_pass else problem.status
-    return JSONResponse({"code": "FAIL", "reason": problem.reason}, status)
+    return Answer(orjson.dumps({"code": "FAIL", "reason": problem.reason}), status)
