@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from mesh import telemetry
 from mesh.outage import is_outage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+log = telemetry.logger()
 
 
 async def handle_apart(
@@ -33,3 +36,12 @@ async def handle_apart(
     middle = len(items) // 2
     first = await handle_apart(handle, items[:middle], failed)
     return first + await handle_apart(handle, items[middle:], failed)
+
+
+def tell_failures(errors: Sequence[Exception], **where: str) -> None:
+    """Log what `handle_apart` met: a defect with its trace, and an outage as one line, for nobody can mend it here."""
+    defects = [error for error in errors if not is_outage(error)]
+    if defects:
+        log.error("handler failed", **where, failures=len(defects), exc_info=defects[0])
+    elif errors:
+        log.warning("handler postponed", **where, error=str(errors[0]))

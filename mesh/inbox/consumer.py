@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -16,7 +17,7 @@ from mesh.inbox.inbox import Claim, Inbox
 from mesh.inbox.item import InboxItem
 from mesh.lanes import Lanes
 from mesh.outage import Outage
-from mesh.poison import handle_apart
+from mesh.poison import handle_apart, tell_failures
 from mesh.redis_wake import WakeChannel
 from mesh.retry import RetryPolicy
 from mesh.waiting import set_within
@@ -53,11 +54,15 @@ called again with each half of the items, until those that it fails on are alone
 class InboxOptions:
     """How an inbox is consumed: batches, lists at once, how long a lease outlives a crash, and pauses between attempts.
 
+    `pace_seconds` is the least time between two batches of one turn, unless the last one was full: what it adds to the
+    age of an item makes the next batch larger, and each cheaper.
+
     The policy's `attempts_max` does not count here: what a provider told us once is never told again.
     """
 
     batch_max: int = 100
     concurrency: int = 4
+    pace_seconds: float = 0.0
     lease_seconds: float = 30.0
     timeout_seconds: float = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -127,6 +132,7 @@ class InboxConsumer:
         async with self._turns:
             if stop.is_set():
                 return False
+            started_at = time.monotonic()
             claim = await self._inbox.claim(shard, self._options.batch_max, self._options.lease_seconds)
             self._outage.end()
             if claim is None:
@@ -135,6 +141,8 @@ class InboxConsumer:
                 async with alongside(self._renew(claim)):
                     outcomes = await self._outcomes(claim.items)
                 await self._settle(claim, outcomes)
+            if len(claim.items) < self._options.batch_max:
+                await set_within(stop, started_at + self._options.pace_seconds - time.monotonic())
         return True
 
     async def _outcomes(self, items: Sequence[InboxItem]) -> Sequence[InboxOutcome]:
@@ -150,8 +158,7 @@ class InboxConsumer:
             return Requeue(f"{type(error).__name__}: {error}")
 
         outcomes = await handle_apart(call, items, failed)
-        if errors:
-            log.error("handler failed", inbox=self._inbox.name, failures=len(errors), exc_info=errors[0])
+        tell_failures(errors, inbox=self._inbox.name)
         return outcomes
 
     async def _settle(self, claim: Claim, outcomes: Sequence[InboxOutcome]) -> None:

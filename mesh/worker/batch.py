@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mesh import telemetry
 from mesh.alongside import alongside
 from mesh.bus.port import Bus, BusUnavailableError, Delivery
-from mesh.poison import handle_apart
+from mesh.poison import handle_apart, tell_failures
 from mesh.worker import metrics
 from mesh.worker.route import Dead, Done, Outcome, Retry, Route
 
@@ -49,8 +49,7 @@ async def _handle(route: Route, queue: str, deliveries: Sequence[Delivery]) -> S
         return Retry(f"{type(error).__name__}: {error}")
 
     outcomes = await handle_apart(call, deliveries, failed)
-    if errors:
-        log.error("handler failed", route=route.name, queue=queue, failures=len(errors), exc_info=errors[0])
+    tell_failures(errors, route=route.name, queue=queue)
     return outcomes
 
 

@@ -138,6 +138,24 @@ class TestOutcomes:
         assert reasons == {"given up after attempt 2: LookupError: no such brand"}
         assert {"handler failed", "messages retried", "message dead"} <= {entry["event"] for entry in logs}
 
+    async def test_an_outage_is_told_in_a_line_and_is_no_defect(self, bus: RedisStreamsBus) -> None:
+        tries: list[int] = []
+
+        async def find_it_away(_: str, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+            tries.append(len(deliveries))
+            if len(tries) == 1:
+                raise DomainError(grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE", "sms_rpc is away")
+            return [Done()] * len(deliveries)
+
+        await bus.publish("q", numbered(2))
+        policy = RetryPolicy(first_delay_seconds=0.01, delay_seconds_max=0.01)
+        with structlog.testing.capture_logs() as logs:
+            async with running(Worker(bus, [route("q", find_it_away, batch_max=2, retry=policy)])):
+                await eventually(lambda: sum(tries) >= 4)
+        (line,) = [entry for entry in logs if entry["event"] == "handler postponed"]
+        assert (line["log_level"], line["error"]) == ("warning", "UNAVAILABLE: sms_rpc is away")
+        assert "error" not in {entry["log_level"] for entry in logs}
+
     async def test_one_poisonous_message_fails_alone(self, bus: RedisStreamsBus) -> None:
         handled: list[bytes] = []
 
