@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 CONNECT_SECONDS_MAX = 10.0
@@ -65,15 +66,14 @@ def main() -> None:
 def run(plan: Plan) -> Seen:
     """Send everything, and wait for every answer. Raises LoadError."""
     requests = list(rendered(plan))
-    with selectors.DefaultSelector() as selector:
+    with selectors.DefaultSelector() as selector, ExitStack() as stack:
         connections = [_Connection(plan.host, plan.port) for _ in range(plan.connections)]
         for connection in connections:
+            stack.enter_context(connection.socket)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         cpu_before, began_at = time.process_time(), time.time()
         latencies_ms, last_answer = _exchange(selector, connections, requests)
         ended_at, cpu_after = time.time(), time.process_time()
-        for connection in connections:
-            connection.socket.close()
     last_message_id = json.loads(last_answer)["messages"][0]["messageId"]
     return Seen(began_at, ended_at, latencies_ms, last_message_id, cpu_after - cpu_before)
 

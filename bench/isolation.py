@@ -19,7 +19,7 @@ from bench.fresh_brands import fresh_brands
 from bench.local import Measured, measured_mesh
 from bench.pace import paced
 from bench.provider import accepted_messages, arrivals, until_accepted
-from bench.settled import until_settled
+from bench.settled import until_campaign_settled
 from meshctl.app import App
 
 CODES_PER_SECOND = 20
@@ -95,7 +95,7 @@ async def measure(database: DatabaseEngine, runs: int, *, codes_apart: bool = Fa
         hurried, *bulk = await fresh_brands(measured, 1 + runs, credit=RECIPIENTS * CAMPAIGNS)
         await Codes(hurried).send(_WARM_UP_SECONDS)
         results = [await run(measured, hurried, one) for one in bulk]
-    return _figures(results, "a consumer of their own" if codes_apart else "the consumer of all")
+    return _figures(results, is_apart=codes_apart)
 
 
 async def run(measured: Measured, hurried: App, bulk: App) -> Run:
@@ -104,20 +104,20 @@ async def run(measured: Measured, hurried: App, bulk: App) -> Run:
     total = await accepted_messages(measured) + RECIPIENTS * CAMPAIGNS
     submitted = asyncio.Event()
 
-    async def campaign() -> None:
-        async with asyncio.TaskGroup() as group:
-            for number in range(CAMPAIGNS):
-                group.create_task(send_campaign(bulk, RECIPIENTS, first_phone=number * RECIPIENTS))
+    async def backlog() -> list[str]:
+        firsts = [number * RECIPIENTS for number in range(CAMPAIGNS)]
+        task_ids = await asyncio.gather(*(send_campaign(bulk, RECIPIENTS, first_phone=first) for first in firsts))
         await until_accepted(measured, total, _SUBMIT_SECONDS_MAX)
         submitted.set()
+        return task_ids
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(campaign())
+        campaigns = group.create_task(backlog())
         beside = group.create_task(_latencies(measured, hurried, _SUBMIT_SECONDS_MAX, submitted))
     latencies_ms["beside the backlog"] = beside.result()
     latencies_ms["beside its receipts"] = await _latencies(measured, hurried, RECEIPTS_SECONDS)
-    newest = (await bulk.ok("GET", "/sms", pageSize="1"))["messages"][0]["messageId"]
-    await until_settled(bulk, newest, RECIPIENTS * CAMPAIGNS)
+    for task_id in campaigns.result():
+        await until_campaign_settled(bulk, task_id, RECIPIENTS)
     return Run(latencies_ms)
 
 
@@ -129,8 +129,8 @@ async def _latencies(measured: Measured, app: App, seconds: float, stop: asyncio
     return [(arrived_at[phone] - sent_at) * 1000 for phone, sent_at in codes.sent_at.items()]
 
 
-def _figures(runs: Sequence[Run], consumer: str) -> list[Figure]:
-    row = f"codes beside {RECIPIENTS * CAMPAIGNS:,} marketing messages, {consumer}"
+def _figures(runs: Sequence[Run], *, is_apart: bool) -> list[Figure]:
+    row = f"codes beside {RECIPIENTS * CAMPAIGNS:,} SMS" + (", own consumer" if is_apart else "")
 
     def figure(phase: str, percent: int, target: Target | None = None) -> Figure:
         return Figure(row, f"p{percent} {phase}", "ms", tuple(one.percentile(phase, percent) for one in runs), target)

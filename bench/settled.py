@@ -1,15 +1,15 @@
-"""Waiting until all messages of a brand are settled, as its app sees it: seldom and cheaply, for looking costs too."""
+"""Waiting until messages are settled, as their brand's app sees it: seldom and cheaply, for looking costs too."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from meshctl.app import App
 
 _OPEN = ("submitted", "queued", "charged", "accepted", "unknown")
-_SETTLE_SECONDS_MAX = 300.0
+_SETTLE_SECONDS_MAX = 900.0
 _LOOK_SECONDS = 0.1
 _PAGE = 1000
 
@@ -18,8 +18,8 @@ class NotDeliveredError(Exception):
     """A run that lost or refused messages is no measurement."""
 
 
-async def until_settled(app: App, last_message_id: str, messages: int) -> float:
-    """Wait until every message of a brand is delivered; answer when the last was, in Unix seconds.
+async def until_settled(app: App, last_message_id: str, messages: int, **among: str) -> float:
+    """Wait until every message of a brand, or those `among` a task's, is delivered; answer when, in Unix seconds.
 
     The last one is looked at until it is delivered, and only then the others: a list costs more than a message. When
     all are settled they are counted. Raises NotDeliveredError, TimeoutError.
@@ -30,12 +30,18 @@ async def until_settled(app: App, last_message_id: str, messages: int) -> float:
 
     async with asyncio.timeout(_SETTLE_SECONDS_MAX):
         await _while(is_last_open)
-        await _while(lambda: _has_any(app, _OPEN))
+        await _while(lambda: _has_any(app, _OPEN, among))
     settled_at = time.time()
-    delivered = await _count(app, "delivered")
+    delivered = await _count(app, "delivered", among)
     if delivered != messages:
         raise NotDeliveredError(f"{delivered} of {messages} messages of brand {app.brand_id} are delivered")
     return settled_at
+
+
+async def until_campaign_settled(app: App, task_id: str, recipients: int) -> float:
+    """Wait until every message of one request is delivered; answer when, in Unix seconds."""
+    newest = (await app.ok("GET", "/sms", taskId=task_id, pageSize="1"))["messages"][0]["messageId"]
+    return await until_settled(app, newest, recipients, taskId=task_id)
 
 
 async def _while(is_so: Callable[[], Awaitable[bool]]) -> None:
@@ -44,19 +50,19 @@ async def _while(is_so: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _has_any(app: App, statuses: Sequence[str]) -> bool:
-    """Whether any message of the brand has one of the statuses."""
+async def _has_any(app: App, statuses: Sequence[str], among: Mapping[str, str]) -> bool:
+    """Whether any message has one of the statuses."""
     for status in statuses:
-        page = await app.ok("GET", "/sms", status=status, pageSize="1")
+        page = await app.ok("GET", "/sms", None, status=status, pageSize="1", **among)
         if page["messages"] or page["nextPageToken"]:
             return True
     return False
 
 
-async def _count(app: App, status: str) -> int:
+async def _count(app: App, status: str, among: Mapping[str, str]) -> int:
     count, token = 0, ""
     while True:
-        page = await app.ok("GET", "/sms", status=status, pageSize=str(_PAGE), pageToken=token)
+        page = await app.ok("GET", "/sms", None, status=status, pageSize=str(_PAGE), pageToken=token, **among)
         count, token = count + len(page["messages"]), page["nextPageToken"]
         if not token:
             return count
