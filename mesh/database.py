@@ -16,7 +16,6 @@ from typing import Any
 import grpc
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -89,14 +88,7 @@ class Database:
         """Insert the rows whose primary or unique key is not there yet."""
         if not rows:
             return
-        statement: sa.Executable
-        if self.is_sqlite:
-            statement = sqlite.insert(table).on_conflict_do_nothing()
-        elif self.url.get_backend_name() == "postgresql":
-            statement = postgresql.insert(table).on_conflict_do_nothing()
-        else:
-            statement = mysql.insert(table).prefix_with("IGNORE")
-        await connection.execute(statement, rows)
+        await connection.execute(_insert_ignore(self.url.get_backend_name(), table), rows)
 
     async def ping(self) -> None:
         """Raise UNAVAILABLE unless the database answers."""
@@ -129,6 +121,19 @@ class _database_errors:  # noqa: N801  # reads as a function where it is used
                 "the database is busy or away; repeat with the same request_id",
                 retry_after_seconds=1,
             ) from error
+
+
+def _insert_ignore(dialect: str, table: sa.Table) -> sa.Executable:
+    # The dialect in use is loaded; the two others would be 4 MB that nobody needs.
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+
+        return sqlite.insert(table).on_conflict_do_nothing()
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sa.insert(table).prefix_with("IGNORE")
 
 
 def _is_lock_error(error: DBAPIError) -> bool:
