@@ -69,14 +69,14 @@ class RunCommand:
 
 
 @asynccontextmanager
-async def running_command() -> AsyncIterator[RunCommand]:
+async def running_command(**environment: str) -> AsyncIterator[RunCommand]:
     """Start it in an empty directory, on the engines that it brings with it; stop it at the end."""
     with empty_directory() as state:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "meshctl", "run", "--state", str(state), "--no-fixed-ports"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **_ENVIRONMENT, **environment},
             preexec_fn=end_with_parent(),
         )
         try:
