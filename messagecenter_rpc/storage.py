@@ -120,13 +120,17 @@ async def lock_records(connection: AsyncConnection, record_ids: Iterable[int]) -
 
 
 async def lock_open_ids(connection: AsyncConnection, one: Call) -> list[int]:
-    """Lock the records of a call that a cancel stops, in the order of their ids."""
+    """Lock the records of a call that a cancel stops, in the order of their ids.
+
+    Those that may have been sent already are not among them: the consumer's check ends them, as UNKNOWN.
+    """
     statement = (
         sa.select(record.c.record_id)
         .where(
             record.c.record_id >= one.first_record_id,
             record.c.record_id < one.end_record_id,
             _has_source(RecordEvent.CANCEL),
+            sa.not_(record.c.may_be_sent),
         )
         .order_by(record.c.record_id)
     )

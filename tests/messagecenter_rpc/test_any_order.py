@@ -107,6 +107,7 @@ class History:
             assert bool(row["ended_at_ms"]) is is_over
             assert (row["look_at_ms"] == 0) is is_over
             assert bool(row["consumer"]) is (row["status"] == "SENDING") or is_over
+            assert not (row["may_be_sent"] and row["status"] in {"SKIPPED", "FAILED", "CANCELLED"})
             was = self.over.get(row["record_id"])
             assert was in {None, row["status"]}, "what is over stays"
             if is_over:

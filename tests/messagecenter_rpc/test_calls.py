@@ -123,6 +123,22 @@ async def test_a_cancel_stops_what_is_not_sent_and_a_repeat_answers_the_same(cen
     assert (await center.get(response.call_id)).call == cancelled.call
 
 
+async def test_what_may_have_been_heard_is_not_called_cancelled(center: MessageCenter) -> None:
+    await center.configure(template_id=await center.template(), repeat_count=2, interval_seconds=60)
+    await center.device()
+    response = await center.send()
+    first, _ = record_ids_of(response)
+    await center.claim([first])
+    await center.outcome([first], pb.IM_OUTCOME_UNKNOWN, reason="IM_TIMED_OUT")
+
+    assert (await center.cancel(response.call_id)).cancelled_count == 1
+    assert await center.statuses() == ["QUEUED", "CANCELLED"]
+    (delivery,) = await center.claim([first])
+    assert delivery.call_cancelled
+    await center.outcome([first], pb.IM_OUTCOME_SKIPPED, reason="CALL_CANCELLED")
+    assert await center.statuses() == ["UNKNOWN", "CANCELLED"]
+
+
 async def test_a_call_without_records_can_be_cancelled(center: MessageCenter) -> None:
     response = await center.send()
     assert (await center.cancel(response.call_id)).cancelled_count == 0
