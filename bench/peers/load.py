@@ -1,7 +1,8 @@
 """`python -m bench.peers.load`: a process that GETs paths over connections kept open, one after the other on each.
 
 The counterpart of bench/http_load.py, which POSTs what brandmesh takes: a process of its own, plain sockets, requests
-rendered beforehand. It reads its plan as JSON from standard input and writes what it saw to standard output.
+rendered beforehand. It understands answers of any form, for the peers' have several. It reads its plan as JSON from
+standard input and writes what it saw to standard output.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
-from bench.http_load import ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, LoadError, cut_answer
+import httptools
+
+from bench.http_load import ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, LoadError
 from mesh.loopback import LOOPBACK
 
 _CHUNK_BYTES = 1 << 16
-_TAKEN = (b"HTTP/1.1 200 ", b"HTTP/1.1 202 ")
+_TAKEN = (200, 202)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,19 @@ def run(plan: GetPlan) -> Answered:
 class _Connection:
     """One connection with at most one request under way."""
 
-    __slots__ = ("received", "sent_at", "socket")
+    __slots__ = ("_body", "_is_answered", "_parser", "sent_at", "socket")
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection((LOOPBACK, port), timeout=CONNECT_SECONDS_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent_at = 0.0
-        self.received = b""
+        self._parser = httptools.HttpResponseParser(self)
+        self._body = b""
+        self._is_answered = False
 
     def send(self, request: bytes) -> None:
+        self._is_answered = False
+        self._body = b""
         self.sent_at = time.perf_counter()
         self.socket.sendall(request)
 
@@ -78,14 +85,18 @@ class _Connection:
         chunk = self.socket.recv(_CHUNK_BYTES)
         if not chunk:
             raise LoadError("the peer closed a connection")
-        self.received += chunk
-        answer = cut_answer(self.received)
-        if answer is None:
-            return False
-        head, body, self.received = answer
-        if not head.startswith(_TAKEN):
-            raise LoadError(f"refused: {head.splitlines()[0].decode()} {body.decode(errors='replace')}")
-        return True
+        self._parser.feed_data(chunk)
+        if self._is_answered and self._parser.get_status_code() not in _TAKEN:
+            raise LoadError(f"refused: {self._parser.get_status_code()} {self._body.decode(errors='replace')}")
+        return self._is_answered
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of an answer's body, as the parser finds it."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Note the end of an answer, as the parser finds it."""
+        self._is_answered = True
 
 
 @contextmanager
@@ -99,9 +110,7 @@ def _connected(port: int, count: int) -> Iterator[tuple[selectors.BaseSelector, 
         yield selector, connections
 
 
-def _exchange(
-    selector: selectors.BaseSelector, connections: list[_Connection], requests: list[bytes]
-) -> list[float]:
+def _exchange(selector: selectors.BaseSelector, connections: list[_Connection], requests: list[bytes]) -> list[float]:
     """Keep every connection busy until all is answered; answer the latencies."""
     waiting, latencies_ms = iter(requests), list[float]()
     for connection, request in zip(connections, waiting, strict=False):
@@ -115,8 +124,9 @@ def _exchange(
             if not connection.is_answered():
                 continue
             latencies_ms.append((time.perf_counter() - connection.sent_at) * 1000)
-            if (request := next(waiting, None)) is not None:
-                connection.send(request)
+            following = next(waiting, None)
+            if following is not None:
+                connection.send(following)
     return latencies_ms
 
 

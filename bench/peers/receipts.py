@@ -28,7 +28,7 @@ class Receipts:
         self.last_at = 0.0
         """Unix seconds when the last phone was counted."""
 
-    def expect(self, count: int) -> None:
+    async def expect(self, count: int) -> None:
         """Forget what came before, and wait for this many phones."""
         self._phones.clear()
         self._awaited = count
