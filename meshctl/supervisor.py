@@ -47,19 +47,20 @@ class Supervisor:
     _running: dict[str, _Running] = field(default_factory=dict)
 
     async def start(self, specs: Sequence[ProcessSpec]) -> None:
-        """Start processes side by side and wait until all are ready. Raises ProcessFailedError."""
+        """Start processes side by side and wait until all are ready. Raises ProcessFailedError.
+
+        They are asked one after the other: what comes late in `specs` may need those before it to be ready.
+        """
         for spec in specs:
             self._running[spec.name] = await self._spawn(spec)
         try:
-            async with asyncio.timeout(_READY_SECONDS_MAX), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(_READY_SECONDS_MAX):
                 for spec in specs:
-                    group.create_task(self._wait_until_ready(self._running[spec.name]))
+                    await self._wait_until_ready(self._running[spec.name])
         except TimeoutError:
             names = ", ".join(spec.name for spec in specs)
             message = f"not all of {names} are ready after {_READY_SECONDS_MAX:g} s; see {self.log_directory}"
             raise ProcessFailedError(message) from None
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
 
     async def wait(self) -> None:
         """Wait until a process ends by itself, and raise ProcessFailedError."""

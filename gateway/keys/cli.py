@@ -34,7 +34,7 @@ cli = typer.Typer(help="API keys of the REST gateway.", no_args_is_help=True, ad
 
 
 @cli.command()
-def create(
+def create(  # noqa: PLR0917  # a command's options
     database_url: DatabaseUrl,
     brands: Annotated[str, typer.Option(help="Brand ids, comma-separated, or `all` for the chain's head office")],
     scopes: Annotated[str, typer.Option(help="Scopes, comma-separated, or `all`")],
@@ -42,28 +42,26 @@ def create(
         int | None, typer.Option(min=1, max=3650, help="Days until it expires; unset: never")
     ] = None,
     name: Annotated[str, typer.Option(help="Who uses it, for `list`")] = "",
+    each: Annotated[bool, typer.Option("--each", help="A key for each brand, a line each")] = False,
 ) -> None:
     """Make a key and print it. It is shown this once; only its hash is stored."""
-    key_id, text = generate_key()
-    now_ms = time.time_ns() // 1_000_000
     if len(name) > NAME_CHARACTERS_MAX:
         raise typer.BadParameter(f"at most {NAME_CHARACTERS_MAX} characters", param_hint="--name")
-    key = ApiKey(
-        key_id=key_id,
-        key_sha256=hash_key(text),
-        name=name,
-        brand_ids=_brand_ids(brands),
-        scopes=_scopes(scopes),
-        created_at_ms=now_ms,
-        expires_at_ms=None if expires_days is None else now_ms + expires_days * _DAY_MS,
-    )
+    now_ms = time.time_ns() // 1_000_000
+    expires_at_ms = None if expires_days is None else now_ms + expires_days * _DAY_MS
+    made: dict[str, ApiKey] = {}
+    for brands_of_one in brands.split(",") if each else [brands]:
+        key_id, text = generate_key()
+        brand_ids = _brand_ids(brands_of_one)
+        made[text] = ApiKey(key_id, hash_key(text), name, brand_ids, _scopes(scopes), now_ms, expires_at_ms)
 
     async def insert(database: Database) -> None:
         async with database.write() as connection:
-            await storage.insert_key(connection, key)
+            for key in made.values():
+                await storage.insert_key(connection, key)
 
     _with_database(database_url, insert)
-    typer.echo(text)
+    typer.echo("\n".join(made))
 
 
 @cli.command("list")

@@ -212,6 +212,15 @@ async def test_command_line_makes_lists_and_revokes(url: str) -> None:
     assert "no key" in again.stderr
 
 
+async def test_command_line_makes_a_key_for_each_brand(url: str) -> None:
+    made = command(url, "create", "--brands", "1002,1001", "--scopes", "sms:send", "--each").stdout.split()
+    database = Database(url)
+    async with database.read() as connection:
+        keys = [await find_key(connection, key_id_of(text) or "") for text in made]
+    await database.close()
+    assert [key.brand_ids for key in keys if key] == [frozenset({1002}), frozenset({1001})]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
