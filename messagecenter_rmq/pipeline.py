@@ -23,6 +23,7 @@ from brandmesh.messagecenter.v1.messagecenter_pb2 import ImDelivery
 from mesh import telemetry
 from mesh.coalesce import Coalescer
 from mesh.errors import DomainError
+from mesh.outage import is_outage
 from messagecenter_rmq.clients import ImRecords
 from messagecenter_rmq.planning import Plan, plan
 from messagecenter_rmq.sending import Sender
@@ -130,8 +131,11 @@ class Pipeline:
         async def work() -> None:
             try:
                 await function()
-            except Exception:
-                log.exception("delivery is left to the sweep", call_id=delivery.call_id)
+            except Exception as error:
+                if is_outage(error):
+                    log.warning("delivery is left to the sweep", call_id=delivery.call_id, error=str(error))
+                else:
+                    log.exception("delivery is left to the sweep", call_id=delivery.call_id)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._works.discard(task)

@@ -20,6 +20,7 @@ from mesh import telemetry
 from mesh.bus.id_messages import read_ids
 from mesh.bus.port import Delivery
 from mesh.errors import DomainError
+from mesh.outage import is_outage
 from mesh.retry import RetryPolicy
 from mesh.timestamps import to_ms
 from mesh.worker import Dead, Done, Outcome
@@ -87,7 +88,7 @@ class DispatchHandler:
         results = await asyncio.gather(*map(self._work_one, claimed), return_exceptions=True)
         for dispatch, result in zip(claimed, results, strict=True):
             if isinstance(result, BaseException):
-                log.error("dispatch is left to the sweep", dispatch_id=dispatch.dispatch_id, exc_info=result)
+                _tell_left(dispatch, result)
 
     async def _work_one(self, dispatch: sms_pb2.Dispatch) -> None:
         if dispatch.stage == sms_pb2.DISPATCH_STAGE_SEND:
@@ -271,3 +272,11 @@ def _reports(dispatch: sms_pb2.Dispatch) -> list[costcenter_pb2.SmsSendStatusCal
             status=statuses[dispatch.outcome],
         )
     ]
+
+
+def _tell_left(dispatch: sms_pb2.Dispatch, error: BaseException) -> None:
+    """Say that a dispatch failed half-way: an outage in one line, anything else with its trace."""
+    if isinstance(error, Exception) and is_outage(error):
+        log.warning("dispatch is left to the sweep", dispatch_id=dispatch.dispatch_id, error=str(error))
+    else:
+        log.error("dispatch is left to the sweep", dispatch_id=dispatch.dispatch_id, exc_info=error)
