@@ -247,3 +247,14 @@ RULES: Mapping[str, Callable[[World], Iterator[str]]] = {
     "no error is logged": _no_errors,
     "apps get definite answers": _apps_were_answered,
 }
+
+LASTING = frozenset(
+    {
+        "a request makes its messages once",
+        "a message is sent once",
+        "no process died by itself",
+        "no error is logged",
+        "apps get definite answers",
+    }
+)
+"""Rules that time cannot mend: once broken, they stay so."""

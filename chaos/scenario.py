@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import ChainMap
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeAlias
 
 from chaos.ground import Engines
-from chaos.plan import Draw
+from chaos.plan import Draw, Step
 from chaos.site import Site
 
 Fault: TypeAlias = Callable[..., Awaitable[None]]
@@ -49,3 +50,20 @@ class Scenario:
     async def strike(self, site: Site, fault: str, arguments: Mapping[str, Any]) -> None:
         """Do what a step says."""
         await self.faults[fault](site, **arguments)
+
+
+def together(name: str, summary: str, *scenarios: Scenario) -> Scenario:
+    """Make one scenario of several whose faults strike at once. Their faults must have names of their own."""
+
+    def draw(random: Random, seconds: float) -> Iterator[Step]:
+        for scenario in scenarios:
+            yield from scenario.draw(random, seconds)
+
+    return Scenario(
+        name,
+        summary,
+        ChainMap(*(dict(scenario.faults) for scenario in scenarios)),
+        draw,
+        engines=frozenset.intersection(*(scenario.engines for scenario in scenarios)),
+        expected_errors=frozenset.union(*(scenario.expected_errors for scenario in scenarios)),
+    )

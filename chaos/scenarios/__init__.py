@@ -1,6 +1,13 @@
 """The scenarios there are, by name."""
 
-from chaos.scenario import Scenario
-from chaos.scenarios import kill_any, provider
+from chaos.scenario import Scenario, together
+from chaos.scenarios import clocks, kill_any, provider, queue
 
-SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (kill_any.SCENARIO, provider.SCENARIO)}
+_ALONE = (kill_any.SCENARIO, provider.SCENARIO, queue.SCENARIO, clocks.SCENARIO)
+_AT_ONCE = together(
+    "at-once",
+    "processes killed, an outside world that misbehaves, and queues in disorder, all at once",
+    *(kill_any.SCENARIO, provider.SCENARIO, queue.SCENARIO),
+)
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in (*_ALONE, _AT_ONCE)}

@@ -1,0 +1,80 @@
+"""Clocks an hour apart: each process of the mesh lives in a time of its own, ahead or behind."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from chaos.plan import Step, moments
+from chaos.scenario import Scenario, Settings
+from chaos.scenarios.kill_any import kill
+from chaos.site import PROCESSES
+from engines import debian
+from engines.engine import EngineMissingError
+
+HOUR_SECONDS = 3600
+
+_EVERY_SECONDS = 6.0
+_CHECK_SECONDS_MAX = 20
+
+
+def library() -> Path | None:
+    """Find libfaketime, which makes a process read another time than the system's."""
+    return max(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"), default=None)
+
+
+@functools.cache
+def missing() -> str:
+    """Install libfaketime where it is not there, and see that it does what it is for."""
+    try:
+        debian.install("libfaketime", library)
+    except EngineMissingError as error:
+        return str(error)
+    code = "import time, sys; sys.exit(time.time() < float(sys.argv[1]) + 3000)"
+    done = subprocess.run(  # noqa: S603  # our own interpreter
+        [sys.executable, "-c", code, str(time.time())],
+        env={**os.environ, **_shifted(HOUR_SECONDS)},
+        timeout=_CHECK_SECONDS_MAX,
+        check=False,
+    )
+    return "libfaketime does not shift this Python's clock" if done.returncode else ""
+
+
+def settings(random: Random) -> Settings:
+    """Put each process at the system's time, or up to an hour before or behind it; two of them are an hour apart."""
+    offsets = {name: random.randint(-HOUR_SECONDS // 2, HOUR_SECONDS // 2) for name in PROCESSES}
+    early, late = random.sample(PROCESSES, 2)
+    offsets |= {early: -HOUR_SECONDS // 2, late: HOUR_SECONDS // 2}
+    return {name: _shifted(seconds) for name, seconds in offsets.items()}
+
+
+def draw(random: Random, seconds: float) -> Iterator[Step]:
+    """Kill some of them too: what was begun at one time is taken up at another."""
+    for at_seconds in moments(random, seconds, _EVERY_SECONDS):
+        yield Step(at_seconds, "kill", {"process": random.choice(PROCESSES), "down_seconds": 0.5})
+
+
+def _shifted(seconds: int) -> dict[str, str]:
+    return {
+        "LD_PRELOAD": str(library() or ""),
+        "FAKETIME": f"{seconds:+d}",
+        # Only what a wrong clock shows is shifted: durations are measured by a clock that nobody sets.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+SCENARIO = Scenario(
+    "clocks",
+    "clocks up to an hour apart, with processes killed meanwhile",
+    {"kill": kill},
+    draw,
+    settings=settings,
+    missing=missing,
+)
