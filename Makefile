@@ -40,6 +40,10 @@ chaos: install ## Harm a mesh at moments drawn from SEED=1 and audit it; SCENARI
 	$(BIN)/python -m chaos --seed $(or $(SEED),1) $(addprefix --scenario ,$(SCENARIO)) \
 	  $(addprefix --seconds ,$(SECONDS)) $(addprefix --engines ,$(ENGINES))
 
+.PHONY: bench-peers
+bench-peers: install ## Measure other SMS gateways beside this commit; PEERS=kannel-smpp: that one
+	$(BIN)/python -m bench.peers $(PEERS) $(if $(RUNS),--runs $(RUNS))
+
 .PHONY: lint
 lint: install ## Check style, types, borders between folders, contracts and generated files
 	$(BIN)/ruff format --check .

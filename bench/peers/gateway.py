@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+ACCEPTED, SUBMITTED, SETTLED = "accepted", "submitted", "settled"
+"""How far a message has come: the request is answered, the provider has it, its receipt is known."""
+
 
 class Settling(Protocol):
     """Knows when the messages of a run have come as far as they come."""
@@ -36,6 +39,8 @@ class Peer:
     """A gateway that this machine can be made to have."""
 
     name: str
+    end: str
+    """How far a message comes that is counted: SETTLED, or SUBMITTED where there are no receipts."""
     recipients_max: int
     """How many phones one request takes here; 1: no batch is measured."""
     fetch: Callable[[Path], None]

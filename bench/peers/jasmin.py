@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from bench.peers import rabbitmq
-from bench.peers.gateway import Gateway, Peer
+from bench.peers.gateway import SETTLED, Gateway, Peer
 from bench.peers.jasmin_install import AMQP_SPEC, install, program
 from bench.peers.jcli import carry_out
 from bench.peers.receipts import Receipts, listening
@@ -43,7 +43,7 @@ class Ports:
 
 def peer() -> Peer:
     """Answer Jasmin; its HTTP API takes one phone a request."""
-    return Peer("jasmin", recipients_max=1, fetch=_fetch, run=_run)
+    return Peer("jasmin", SETTLED, recipients_max=1, fetch=_fetch, run=_run)
 
 
 def path(phones: Sequence[str], text: str, callback: str) -> str:

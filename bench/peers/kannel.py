@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from bench.peers.gateway import Gateway, Peer
+from bench.peers.gateway import SETTLED, SUBMITTED, Gateway, Peer
 from bench.peers.receipts import Receipts, listening
 from bench.peers.servers import listens, running, running_smsc
 from engines import debian
@@ -84,8 +84,8 @@ class _Ports:
 def peers() -> tuple[Peer, ...]:
     """Answer Kannel as its own tools try it, and Kannel with receipts."""
     return (
-        Peer("kannel-fakesmsc", _RECIPIENTS_MAX, _fetch_with_fakesmsc, _run_with_fakesmsc),
-        Peer("kannel-smpp", _RECIPIENTS_MAX, _fetch, _run_with_smpp),
+        Peer("kannel-fakesmsc", SUBMITTED, _RECIPIENTS_MAX, _fetch_with_fakesmsc, _run_with_fakesmsc),
+        Peer("kannel-smpp", SETTLED, _RECIPIENTS_MAX, _fetch, _run_with_smpp),
     )
 
 
