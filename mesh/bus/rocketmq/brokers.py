@@ -19,7 +19,10 @@ from mesh.bus.rocketmq.stored_message import StoredMessage, read_messages
 ATTEMPTS_MAX = 1_000_000
 """How often a broker delivers a message before it puts it aside. Giving up is the worker's decision, never its."""
 
-_BROKERS_REMEMBERED_SECONDS = 30.0
+_BROKERS_REMEMBERED_SECONDS = 5.0
+"""Publishers' proxies look every 20 s: what they send to a new broker must not wait for its consumers to see that."""
+
+_AVOIDED_SECONDS = 5.0
 _TOPICS_A_REQUEST = 100
 _READ_AND_WRITE = 6
 _PULL_BY_SUBSCRIPTION = 4
@@ -71,14 +74,23 @@ class Brokers:
         self._viewers = f"{group}-viewers"
         self._masters: dict[str, str] = {}
         self._masters_until = 0.0
+        self._avoided_until: dict[str, float] = {}
 
     async def masters(self) -> Mapping[str, str]:
-        """Name the brokers that take messages, with their addresses. Raises BusUnavailableError if there is none."""
+        """Name the brokers that take messages, with their addresses. Raises BusUnavailableError if there is none.
+
+        Those to avoid are among them only where there are no others.
+        """
         now = asyncio.get_running_loop().time()
-        if not self._masters or now > self._masters_until:
-            self._masters = await self._find_masters()
+        if now > self._masters_until:
+            await self._find_masters_again()
             self._masters_until = now + _BROKERS_REMEMBERED_SECONDS
-        return self._masters
+        good = {name: address for name, address in self._masters.items() if self._avoided_until.get(name, 0.0) < now}
+        return good or self._masters
+
+    def avoid(self, broker: str) -> None:
+        """Leave a broker that does not answer alone for some seconds: name servers may take two minutes to drop it."""
+        self._avoided_until[broker] = asyncio.get_running_loop().time() + _AVOIDED_SECONDS
 
     async def topics(self) -> list[str]:
         """Name all topics of the cluster, those of others included."""
@@ -90,29 +102,29 @@ class Brokers:
 
         Harmless where it exists. When this returns, the name servers know it.
         """
-        masters = (await self.masters()).values()
+        masters = await self.masters()
         if not await self._is_routed(topic):
-            for address in masters:
-                await self._create_group(address, self._group)
-                await self._create_group(address, self._viewers)
-                await self._ask(address, _Request.UPDATE_AND_CREATE_TOPIC, _topic_fields(topic))
+            for broker in masters:
+                await self._create_group(broker, self._group)
+                await self._create_group(broker, self._viewers)
+                await self._ask_broker(broker, _Request.UPDATE_AND_CREATE_TOPIC, _topic_fields(topic))
             if not await self._is_routed(topic):
                 raise BusUnavailableError(f"RocketMQ: the name servers do not know the new topic {topic} yet")
-        for address in masters:
-            await self._begin_at_first(address, topic)
+        for broker in masters:
+            await self._begin_at_first(broker, topic)
 
     async def offsets(self, topics: Iterable[str]) -> list[QueueOffsets]:
         """Say how far the consumer group is in topics, and in what is to come again of them."""
         stored = {one: topic for topic in topics for one in (retry_topic(topic, self._group), topic)}
         wanted = list(stored)
         found: list[QueueOffsets] = []
-        for address in (await self.masters()).values():
+        for broker in await self.masters():
             for start in range(0, len(wanted), _TOPICS_A_REQUEST):
                 fields = {
                     "consumerGroup": self._group,
                     "topicList": ";".join(wanted[start : start + _TOPICS_A_REQUEST]),
                 }
-                answer = await self._ask(address, _Request.GET_CONSUME_STATS, fields)
+                answer = await self._ask_broker(broker, _Request.GET_CONSUME_STATS, fields)
                 found += _read_offsets(answer.body, stored)
         return found
 
@@ -142,11 +154,11 @@ class Brokers:
             "subscription": "*",
             "subVersion": "0",
         }
-        address = (await self.masters())[offsets.broker]
-        answer = await self._ask(address, _Request.PULL_MESSAGE, fields, accepted=(_Code.PULL_NOT_FOUND,))
+        accepted = (_Code.PULL_NOT_FOUND,)
+        answer = await self._ask_broker(offsets.broker, _Request.PULL_MESSAGE, fields, accepted=accepted)
         return list(read_messages(answer.body)) if answer.code == remoting.SUCCESS else []
 
-    async def _create_group(self, address: str, group: str) -> None:
+    async def _create_group(self, broker: str, group: str) -> None:
         """Make a consumer group, without which nothing is delivered a second time."""
         body = {
             "groupName": group,
@@ -155,19 +167,19 @@ class Brokers:
             "retryQueueNums": 1,
             "retryMaxTimes": ATTEMPTS_MAX,
         }
-        await self._ask(address, _Request.UPDATE_AND_CREATE_SUBSCRIPTION_GROUP, {}, orjson.dumps(body))
+        await self._ask_broker(broker, _Request.UPDATE_AND_CREATE_SUBSCRIPTION_GROUP, {}, orjson.dumps(body))
 
-    async def _begin_at_first(self, address: str, topic: str) -> None:
+    async def _begin_at_first(self, broker: str, topic: str) -> None:
         """Set the group's offset where it has none: a broker would begin with the newest message."""
         fields = {"consumerGroup": self._group, "topic": topic, "queueId": "0"}
-        answer = await self._ask(
-            address,
+        answer = await self._ask_broker(
+            broker,
             _Request.QUERY_CONSUMER_OFFSET,
             {**fields, "setZeroIfNotFound": "false"},
             accepted=(_Code.QUERY_NOT_FOUND,),
         )
         if answer.code == _Code.QUERY_NOT_FOUND:
-            await self._ask(address, _Request.UPDATE_CONSUMER_OFFSET, {**fields, "commitOffset": "0"})
+            await self._ask_broker(broker, _Request.UPDATE_CONSUMER_OFFSET, {**fields, "commitOffset": "0"})
 
     async def _is_routed(self, topic: str) -> bool:
         fields = {"topic": topic, "acceptStandardJsonOnly": "true"}
@@ -176,6 +188,14 @@ class Brokers:
             return False
         brokers = {queue["brokerName"] for queue in orjson.loads(answer.body)["queueDatas"]}
         return brokers >= set(await self.masters())
+
+    async def _find_masters_again(self) -> None:
+        try:
+            self._masters = await self._find_masters()
+        except BusUnavailableError:
+            # Brokers go on without name servers, so what was known will do.
+            if not self._masters:
+                raise
 
     async def _find_masters(self) -> dict[str, str]:
         answer = await self._ask_name_server(_Request.GET_BROKER_CLUSTER_INFO, {})
@@ -198,6 +218,21 @@ class Brokers:
             except BusUnavailableError:
                 continue
         return await self._ask(last, request, fields, accepted=accepted)
+
+    async def _ask_broker(
+        self,
+        broker: str,
+        request: _Request,
+        fields: Mapping[str, str],
+        body: bytes = b"",
+        accepted: tuple[_Code, ...] = (),
+    ) -> remoting.Answer:
+        """Ask one of the masters, and avoid it for a while where it does not answer as it should."""
+        try:
+            return await self._ask(self._masters[broker], request, fields, body, accepted)
+        except BusUnavailableError:
+            self.avoid(broker)
+            raise
 
     @staticmethod
     async def _ask(

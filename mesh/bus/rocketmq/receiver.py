@@ -49,6 +49,7 @@ class Receiver:
                     async for batch in self._batches(topic, broker, room, invisible_seconds, poll_seconds):
                         received += batch
                 except BusUnavailableError as failure:
+                    self._brokers.avoid(broker)
                     failures.append(failure)
         if failures and not received:
             raise failures[0]
