@@ -57,8 +57,14 @@ _ON_REDIS = (("tests/mesh/bus", "tests/mesh/inbox", "tests/mesh/worker"),)
 """What talks to Redis by itself: the bus, the inbox, and consumers on the bus. One run, for they share its keyspace."""
 
 
-_ON_ROCKETMQ = (("tests/mesh/bus/test_rocketmq.py", "tests/mesh/bus/test_rocketmq_crashes.py"),)
-"""The bus, of which the same is asked as on Redis, and crashes of the broker and of the proxy."""
+_ON_ROCKETMQ = (
+    (
+        "tests/mesh/bus/test_rocketmq.py",
+        "tests/mesh/bus/test_rocketmq_crashes.py",
+        "tests/mesh/bus/test_rocketmq_two_masters.py",
+    ),
+)
+"""The bus, of which the same is asked as on Redis, and crashes: of the broker, of the proxy, of one master of two."""
 
 
 def _itself(name: str) -> tuple[str, ...]:
