@@ -72,7 +72,8 @@ class Bus(Protocol):
         """Append messages in order; they are durable when this returns. Creates the queue if it does not exist.
 
         Delayed messages are delivered in the order of their times, and those of one time in any order. An engine may
-        round the delay up to its own precision, at most to the next second.
+        round the delay up to its own precision, at most to the next second, and let neighbours of two seconds pass each
+        other.
         """
 
     async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
