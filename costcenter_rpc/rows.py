@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 from costcenter_rpc.domain import (
     Allocation,
     Answer,
     Balance,
+    Entry,
     Freeze,
     FreezeState,
     Lot,
@@ -20,21 +22,34 @@ from costcenter_rpc.domain import (
     Settlement,
 )
 
+Row: TypeAlias = tuple[Any, ...]
+"""Values in the order of a table's ..._COLUMNS."""
 
-def fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__slots__}
+ACCOUNT_AMOUNTS = ("available", "frozen", "spent", "expired", "granted", "seq")
+ENTRY_COLUMNS = tuple(Entry.__slots__)
+LOT_COLUMNS = (*Lot.__slots__, "is_open")
+FREEZE_COLUMNS = tuple(Freeze.__slots__)
+PAYMENT_COLUMNS = tuple(Payment.__slots__)
+ALLOCATION_COLUMNS = tuple(Allocation.__slots__)
+SETTLEMENT_COLUMNS = tuple(Settlement.__slots__)
+REQUEST_COLUMNS = ("key", "brand_id", "body_hash", "outcome", "created_at_ms")
+
+account_amounts = attrgetter(*ACCOUNT_AMOUNTS)
+entry_row = attrgetter(*ENTRY_COLUMNS)
+freeze_row = attrgetter(*FREEZE_COLUMNS)
+payment_row = attrgetter(*PAYMENT_COLUMNS)
+allocation_row = attrgetter(*ALLOCATION_COLUMNS)
+settlement_row = attrgetter(*SETTLEMENT_COLUMNS)
+_lot_fields = attrgetter(*Lot.__slots__)
 
 
-def amounts(settlement: Settlement) -> dict[str, int]:
-    return {"refunded": settlement.refunded, "extra": settlement.extra, "shortfall": settlement.shortfall}
+def lot_row(lot: Lot) -> Row:
+    return (*_lot_fields(lot), lot.remaining > 0)
 
 
-def lot_row(lot: Lot) -> dict[str, Any]:
-    return {**fields(lot), "is_open": lot.remaining > 0}
-
-
-def request_row(request: RememberedRequest) -> dict[str, Any]:
-    return {**fields(request), "outcome": encode_outcome(request.outcome)}
+def request_row(request: RememberedRequest) -> Row:
+    outcome = encode_outcome(request.outcome)
+    return (request.key, request.brand_id, request.body_hash, outcome, request.created_at_ms)
 
 
 def to_lot(row: Any) -> Lot:

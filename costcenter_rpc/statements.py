@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -42,13 +41,3 @@ async def read_in(
         rows = await connection.execute(statement, {"wanted": wanted[start : start + IN_MAX]})
         found.extend(build(row) for row in rows)
     return found
-
-
-@cache
-def update_by(table: sa.Table, key: tuple[str, ...], columns: tuple[str, ...]) -> sa.Update:
-    """Set `columns` of the row whose key is given as key_<column>."""
-    return (
-        sa.update(table)
-        .where(*(table.c[name] == sa.bindparam(f"key_{name}") for name in key))
-        .values({name: sa.bindparam(name) for name in columns})
-    )

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from costcenter_rpc import tables
-from costcenter_rpc.book import Book
+from costcenter_rpc.book import Book, Changes
 from costcenter_rpc.domain import (
     Account,
     Answer,
@@ -28,10 +28,22 @@ from costcenter_rpc.domain import (
     request_key,
 )
 from costcenter_rpc.rows import (
-    amounts,
-    fields,
+    ACCOUNT_AMOUNTS,
+    ALLOCATION_COLUMNS,
+    ENTRY_COLUMNS,
+    FREEZE_COLUMNS,
+    LOT_COLUMNS,
+    PAYMENT_COLUMNS,
+    REQUEST_COLUMNS,
+    SETTLEMENT_COLUMNS,
+    account_amounts,
+    allocation_row,
+    entry_row,
+    freeze_row,
     lot_row,
+    payment_row,
     request_row,
+    settlement_row,
     to_allocation,
     to_freeze,
     to_lot,
@@ -49,8 +61,8 @@ from costcenter_rpc.statements import (
     REQUESTS,
     SETTLEMENTS_OF_MESSAGES,
     read_in,
-    update_by,
 )
+from mesh.bulk_rows import insert_rows, update_rows
 
 
 async def lock_accounts(connection: AsyncConnection, brand_ids: Collection[int]) -> dict[int, Account]:
@@ -136,67 +148,59 @@ def _of_brands(books: dict[int, Book], object_ids: set[str]) -> set[str]:
 async def write_books(connection: AsyncConnection, books: Iterable[Book]) -> None:
     """Write what the books changed. Raises AssertionError when a row is not as it was read under the lock."""
     changed = [book for book in books if book.changes.remembered or book.changes.entries]
-    inserts: dict[sa.Table, list[dict[str, Any]]] = {
-        tables.remembered_request: [request_row(r) for b in changed for r in b.changes.remembered],
-        tables.entry: [fields(e) for b in changed for e in b.changes.entries],
-        tables.lot: [lot_row(x) for b in changed for x in b.changes.new_lots.values()],
-        tables.freeze: [fields(f) for b in changed for f in b.changes.new_freezes.values()],
-        tables.payment: [fields(p) for b in changed for p in b.changes.new_payments.values()],
-        tables.allocation: [fields(a) for b in changed for a in b.changes.new_allocations],
-        tables.settlement: [fields(s) for b in changed for s in b.changes.new_settlements.values()],
-    }
-    for table, rows in inserts.items():
-        if rows:
-            await connection.execute(sa.insert(table), rows)
-    await _update_changed(connection, changed)
-    moved = [book for book in changed if book.account.seq != book.seq_read]
-    if moved:
-        rows = [
-            {**fields(book.account), "key_brand_id": book.account.brand_id, "key_seq": book.seq_read} for book in moved
-        ]
-        await _update(connection, tables.account, ("brand_id", "seq"), rows)
+    changes = [book.changes for book in changed]
+    await _insert_new(connection, changes)
+    await _update_changed(connection, changes)
+    moved = [
+        (*account_amounts(b.account), b.account.brand_id, b.seq_read) for b in changed if b.account.seq != b.seq_read
+    ]
+    await _update(connection, tables.account, ACCOUNT_AMOUNTS, ("brand_id", "seq"), moved)
 
 
-async def _update_changed(connection: AsyncConnection, books: Sequence[Book]) -> None:
-    lots = [
-        {"key_lot_id": lot.lot_id, "granted": lot.granted, "remaining": lot.remaining, "is_open": lot.remaining > 0}
-        for book in books
-        for lot in book.changes.lots.values()
-    ]
-    freezes = [
-        {"key_freeze_id": f.freeze_id, "captured": f.captured, "released": f.released, "state": f.state.value}
-        for book in books
-        for f in book.changes.freezes.values()
-    ]
-    payments = [
-        {"key_payment_id": p.payment_id, "charged": p.charged, "refunded": p.refunded, "state": p.state.value}
-        for book in books
-        for p in book.changes.payments.values()
-    ]
-    allocations = [
-        {"key_payment_id": a.payment_id, "key_position": a.position, "refunded": a.refunded}
-        for book in books
-        for a in book.changes.allocations.values()
-    ]
+async def _insert_new(connection: AsyncConnection, changes: Sequence[Changes]) -> None:
+    requests = [request_row(one) for of in changes for one in of.remembered]
+    entries = [entry_row(one) for of in changes for one in of.entries]
+    lots = [lot_row(one) for of in changes for one in of.new_lots.values()]
+    freezes = [freeze_row(one) for of in changes for one in of.new_freezes.values()]
+    payments = [payment_row(one) for of in changes for one in of.new_payments.values()]
+    allocations = [allocation_row(one) for of in changes for one in of.new_allocations]
+    settlements = [settlement_row(one) for of in changes for one in of.new_settlements.values()]
+    await insert_rows(connection, tables.remembered_request, REQUEST_COLUMNS, requests)
+    await insert_rows(connection, tables.entry, ENTRY_COLUMNS, entries)
+    await insert_rows(connection, tables.lot, LOT_COLUMNS, lots)
+    await insert_rows(connection, tables.freeze, FREEZE_COLUMNS, freezes)
+    await insert_rows(connection, tables.payment, PAYMENT_COLUMNS, payments)
+    await insert_rows(connection, tables.allocation, ALLOCATION_COLUMNS, allocations)
+    await insert_rows(connection, tables.settlement, SETTLEMENT_COLUMNS, settlements)
+
+
+async def _update_changed(connection: AsyncConnection, changes: Sequence[Changes]) -> None:
+    lots = [(x.granted, x.remaining, x.remaining > 0, x.lot_id) for of in changes for x in of.lots.values()]
+    freezes = [(x.captured, x.released, x.state, x.freeze_id) for of in changes for x in of.freezes.values()]
+    payments = [(x.charged, x.refunded, x.state, x.payment_id) for of in changes for x in of.payments.values()]
+    allocations = [(x.refunded, x.payment_id, x.position) for of in changes for x in of.allocations.values()]
     settlements = [
-        {"key_message_id": s.message_id, "key_payment_id": s.payment_id, **amounts(s)}
-        for book in books
-        for s in book.changes.settlements.values()
+        (x.refunded, x.extra, x.shortfall, x.message_id, x.payment_id)
+        for of in changes
+        for x in of.settlements.values()
     ]
-    await _update(connection, tables.lot, ("lot_id",), lots)
-    await _update(connection, tables.freeze, ("freeze_id",), freezes)
-    await _update(connection, tables.payment, ("payment_id",), payments)
-    await _update(connection, tables.allocation, ("payment_id", "position"), allocations)
-    await _update(connection, tables.settlement, ("message_id", "payment_id"), settlements)
+    await _update(connection, tables.lot, ("granted", "remaining", "is_open"), ("lot_id",), lots)
+    await _update(connection, tables.freeze, ("captured", "released", "state"), ("freeze_id",), freezes)
+    await _update(connection, tables.payment, ("charged", "refunded", "state"), ("payment_id",), payments)
+    await _update(connection, tables.allocation, ("refunded",), ("payment_id", "position"), allocations)
+    await _update(
+        connection, tables.settlement, ("refunded", "extra", "shortfall"), ("message_id", "payment_id"), settlements
+    )
 
 
 async def _update(
-    connection: AsyncConnection, table: sa.Table, key: tuple[str, ...], rows: list[dict[str, Any]]
+    connection: AsyncConnection,
+    table: sa.Table,
+    columns: tuple[str, ...],
+    key: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
 ) -> None:
-    """Update rows by their key, given as key_<column>; the other names are the columns to set."""
-    if not rows:
-        return
-    columns = tuple(name for name in rows[0] if not name.startswith("key_"))
-    result = await connection.execute(update_by(table, key, columns), rows)
-    if connection.dialect.supports_sane_multi_rowcount and result.rowcount != len(rows):
-        raise AssertionError(f"{result.rowcount} of {len(rows)} rows of {table.name} were as they were read")
+    """Update rows, each the values of `columns` and then of `key`, all of which have to be there."""
+    found = await update_rows(connection, table, columns, key, rows)
+    if found != len(rows):
+        raise AssertionError(f"{found} of {len(rows)} rows of {table.name} were as they were read")
