@@ -13,7 +13,7 @@ from brandmesh.sms.v1 import sms_pb2
 from brandmesh.sms.v1.sms_pb2_grpc import SmsDispatchServiceStub
 from mesh.batch import unpack
 from mesh.channel import Peer
-from mesh.coalesce import Coalescer
+from mesh.coalesce import Coalescer, own
 from mesh.errors import DomainError
 
 _BATCH_MAX = 500
@@ -29,21 +29,48 @@ class Leases:
     submit_seconds: int
 
 
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """The least time between two calls of one kind, before the provider has a message and after it."""
+
+    before_sending_seconds: float
+    after_sending_seconds: float
+
+
 class SmsDispatches:
     """SmsDispatchService."""
 
-    def __init__(self, peer: Peer, leases: Leases) -> None:
+    def __init__(self, peer: Peer, leases: Leases, paces: Paces) -> None:
         self._peer = peer
         self._stub = SmsDispatchServiceStub(peer.channel)
         self._leases = leases
+        self._claims: Coalescer[int, sms_pb2.Dispatch | None] = Coalescer(
+            self._claim_singles,
+            name="claiming dispatches",
+            batch_max=_BATCH_MAX,
+            pending_max=_PENDING_MAX,
+            pace_seconds=paces.before_sending_seconds,
+        )
         self._charges: Coalescer[sms_pb2.DispatchCharge, bool] = Coalescer(
-            self._record_charges, name="recording charges", batch_max=_BATCH_MAX, pending_max=_PENDING_MAX
+            self._record_charges,
+            name="recording charges",
+            batch_max=_BATCH_MAX,
+            pending_max=_PENDING_MAX,
+            pace_seconds=paces.before_sending_seconds,
         )
         self._submissions: Coalescer[sms_pb2.DispatchSubmission, None] = Coalescer(
-            self._record_submissions, name="recording submissions", batch_max=_BATCH_MAX, pending_max=_PENDING_MAX
+            self._record_submissions,
+            name="recording submissions",
+            batch_max=_BATCH_MAX,
+            pending_max=_PENDING_MAX,
+            pace_seconds=paces.after_sending_seconds,
         )
         self._finishes: Coalescer[int, None] = Coalescer(
-            self._finish, name="finishing dispatches", batch_max=_BATCH_MAX, pending_max=_PENDING_MAX
+            self._finish,
+            name="finishing dispatches",
+            batch_max=_BATCH_MAX,
+            pending_max=_PENDING_MAX,
+            pace_seconds=paces.after_sending_seconds,
         )
 
     async def __aenter__(self) -> Self:
@@ -55,15 +82,20 @@ class SmsDispatches:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for coalescer in (self._charges, self._submissions, self._finishes):
+        for coalescer in (self._claims, self._charges, self._submissions, self._finishes):
             await coalescer.close()
 
     async def claim(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
         """Lease dispatches; those that others hold or that are done are left out."""
-        request = sms_pb2.ClaimDispatchesRequest(
-            dispatch_ids=dispatch_ids, consumer=self._leases.consumer, lease_seconds=self._leases.claim_seconds
-        )
-        return list((await self._peer.call(self._stub.ClaimDispatches, request)).dispatches)
+        return await self._claim(dispatch_ids)
+
+    async def claim_singles(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
+        """Lease dispatches of one recipient each, in one call with what other queues ask for."""
+        claimed = await self._claims.submit_all(dispatch_ids)
+        for one in claimed:
+            if isinstance(one, BaseException):
+                raise own(one)
+        return [one for one in claimed if isinstance(one, sms_pb2.Dispatch)]
 
     async def record_charge(self, dispatch_id: int, payment_id: str) -> bool:
         """Note a payment; answer whether the dispatch is still ours, and may be submitted now."""
@@ -91,6 +123,16 @@ class SmsDispatches:
         request = sms_pb2.SweepDispatchesRequest(dispatches_max=dispatches_max)
         return await self._peer.call(self._stub.SweepDispatches, request)
 
+    async def _claim_singles(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch | None]:
+        claimed = {dispatch.dispatch_id: dispatch for dispatch in await self._claim(dispatch_ids)}
+        return [claimed.get(dispatch_id) for dispatch_id in dispatch_ids]
+
+    async def _claim(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
+        request = sms_pb2.ClaimDispatchesRequest(
+            dispatch_ids=dispatch_ids, consumer=self._leases.consumer, lease_seconds=self._leases.claim_seconds
+        )
+        return list((await self._peer.call(self._stub.ClaimDispatches, request)).dispatches)
+
     async def _record_charges(self, charges: Sequence[sms_pb2.DispatchCharge]) -> list[bool]:
         request = sms_pb2.RecordChargesRequest(
             consumer=self._leases.consumer, charges=charges, lease_seconds=self._leases.submit_seconds
@@ -111,14 +153,22 @@ class SmsDispatches:
 class CostCenter:
     """CostCenterService, for what happens to a send."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, paces: Paces) -> None:
         self._peer = peer
         self._stub = CostCenterServiceStub(peer.channel)
         self._payments: Coalescer[costcenter_pb2.SmsSendPayRequest, str] = Coalescer(
-            self._pay_all, name="paying", batch_max=_BATCH_MAX, pending_max=_PENDING_MAX
+            self._pay_all,
+            name="paying",
+            batch_max=_BATCH_MAX,
+            pending_max=_PENDING_MAX,
+            pace_seconds=paces.before_sending_seconds,
         )
         self._reports: Coalescer[costcenter_pb2.SmsSendStatusCallBackRequest, int] = Coalescer(
-            self._report_all, name="reporting", batch_max=_BATCH_MAX, pending_max=_PENDING_MAX
+            self._report_all,
+            name="reporting",
+            batch_max=_BATCH_MAX,
+            pending_max=_PENDING_MAX,
+            pace_seconds=paces.after_sending_seconds,
         )
 
     async def __aenter__(self) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from mesh.periodic import Periodic
 from mesh.worker import RetryPolicy, Route
@@ -14,8 +15,8 @@ from sms_rmq.settings import Settings
 
 _SWEPT_MAX = 1000
 _CALLBACKS_AT_ONCE = 100
-_MESSAGES_AT_ONCE = {"single": 10, "batch": 1}
-"""A message of a single queue names up to 100 dispatches, one of a batch queue names one of up to 1,000 recipients."""
+_SINGLES_AT_ONCE = 10
+"""Messages, of which each names up to 100 dispatches. One of a batch queue names one of up to 1,000 recipients."""
 
 
 def routes(settings: Settings, handler: DispatchHandler, requeue: CallbackRequeue) -> Sequence[Route]:
@@ -23,17 +24,15 @@ def routes(settings: Settings, handler: DispatchHandler, requeue: CallbackRequeu
     selection = QueueSelection(settings.brands, settings.except_brands, settings.types, settings.modes)
     # The row decides how long a message is of use; until a claim succeeds, its queue message comes again.
     retry = RetryPolicy(first_delay_seconds=1, delay_seconds_max=30)
+    common = partial(Route, prefix=QUEUE_PREFIX, concurrency=settings.concurrency, retry=retry)
     sends = [
-        Route(
-            name=f"sms-{mode}",
-            prefix=QUEUE_PREFIX,
-            handler=handler.handle,
-            accepts=selection.of_mode(mode),
-            concurrency=settings.concurrency,
-            batch_max=batch_max,
-            retry=retry,
-        )
-        for mode, batch_max in _MESSAGES_AT_ONCE.items()
+        common(
+            name="sms-single",
+            accepts=selection.of_mode("single"),
+            handler=handler.handle_singles,
+            batch_max=_SINGLES_AT_ONCE,
+        ),
+        common(name="sms-batch", accepts=selection.of_mode("batch"), handler=handler.handle_batches, batch_max=1),
     ]
     callbacks = Route(
         name=CALLBACK_QUEUE,

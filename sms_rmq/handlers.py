@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias, cast
 
 from prometheus_client import Counter
 
@@ -41,6 +41,8 @@ _IDS_PER_CLAIM = 500
 _RETRY = RetryPolicy(first_delay_seconds=2, delay_seconds_max=120)
 _RECORD_ATTEMPTS = 8
 
+Claim: TypeAlias = Callable[[Sequence[int]], Awaitable[list[sms_pb2.Dispatch]]]
+
 _outcomes = Counter("sms_dispatch_outcomes_total", "Dispatches by what became of them", ["type", "outcome"])
 
 log = telemetry.logger()
@@ -62,8 +64,19 @@ class DispatchHandler:
         self._clock = clock
         self._in_progress: set[int] = set()
 
-    async def handle(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
-        """Work on a batch of messages. Raises DomainError when nothing could be claimed: they come again."""
+    async def handle_singles(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Work on a batch of messages that name dispatches of one recipient. Raises as `handle_batches`."""
+        return await self._handle(deliveries, self._dispatches.claim_singles)
+
+    async def handle_batches(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """Work on messages that name dispatches of many recipients.
+
+        Raises DomainError when not all of them could be claimed: they come again, and those that were are left to the
+        lease of this call.
+        """
+        return await self._handle(deliveries, self._dispatches.claim)
+
+    async def _handle(self, deliveries: Sequence[Delivery], claim: Claim) -> list[Outcome]:
         outcomes: list[Outcome] = []
         wanted: list[int] = []
         for delivery in deliveries:
@@ -78,7 +91,7 @@ class DispatchHandler:
         self._in_progress.update(ids)
         try:
             for start in range(0, len(ids), _IDS_PER_CLAIM):
-                await self._work(await self._dispatches.claim(ids[start : start + _IDS_PER_CLAIM]))
+                await self._work(await claim(ids[start : start + _IDS_PER_CLAIM]))
         finally:
             self._in_progress.difference_update(ids)
         return outcomes

@@ -41,6 +41,12 @@ class Settings(RmqSettings):
         4, ge=1, le=64, description="Redis lists that receipts are spread over, as at the gateway"
     )
     pull_seconds: float = Field(30.0, ge=0, le=3600, description="Pause between two pulls of receipts; 0 pulls none")
+    pace_before_sending_seconds: float = Field(
+        0.01, ge=0, le=1, description="Least time between two claims, payments or charges, each of which takes many"
+    )
+    pace_after_sending_seconds: float = Field(
+        0.05, ge=0, le=10, description="Least time between two calls that tell what became of messages"
+    )
     claim_lease_seconds: int = Field(30, ge=5, le=3600, description="How long a claim holds until it is paid")
     submit_lease_seconds: int = Field(
         60, ge=5, le=3600, description="How long a submission may take before its outcome is unknown"

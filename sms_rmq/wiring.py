@@ -11,7 +11,7 @@ from mesh.process import name_of_this_start
 from mesh.redis_connection import connect_redis
 from mesh.worker import Worker
 from sms_rmq.callbacks import INBOX_NAME, CallbackHandler, CallbackRequeue, ReceiptPull
-from sms_rmq.clients import CostCenter, Leases, SmsDispatches
+from sms_rmq.clients import CostCenter, Leases, Paces, SmsDispatches
 from sms_rmq.consumer import routes, sweeps
 from sms_rmq.handlers import DispatchHandler
 from sms_rmq.providers.chuanglan import ChuangLanCallbacks
@@ -28,9 +28,10 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     sms_peer = Peer("sms_rpc", settings.peer_sms, message_bytes_max=settings.message_bytes_max)
     cost_peer = Peer("costcenter_rpc", settings.peer_costcenter, message_bytes_max=settings.message_bytes_max)
     leases = Leases(name_of_this_start(), settings.claim_lease_seconds, settings.submit_lease_seconds)
+    paces = Paces(settings.pace_before_sending_seconds, settings.pace_after_sending_seconds)
     async with (
-        SmsDispatches(sms_peer, leases) as dispatches,
-        CostCenter(cost_peer) as cost_center,
+        SmsDispatches(sms_peer, leases, paces) as dispatches,
+        CostCenter(cost_peer, paces) as cost_center,
         open_provider_accounts(settings.provider_accounts) as accounts,
         asyncio.TaskGroup() as group,
     ):
@@ -45,7 +46,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         if settings.receipts:
             handler = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), bus)
             # One list at a time: while it is worked off the others fill up, and fewer, larger batches cost less.
-            options = InboxOptions(batch_max=_RECEIPTS_AT_ONCE, concurrency=1)
+            options = InboxOptions(batch_max=_RECEIPTS_AT_ONCE, concurrency=1, pace_seconds=paces.after_sending_seconds)
             group.create_task(InboxConsumer(inbox, handler.handle, options).run(stop, settings.drain_seconds))
             for sweep in sweeps(settings, dispatches, ReceiptPull(accounts.accounts, inbox, bus)):
                 group.create_task(sweep.run(stop))

@@ -19,11 +19,11 @@ from costcenter_rpc import tables as costcenter_tables
 from mesh.bus.port import DEAD_SUFFIX, Delivery
 from mesh.inbox import Inbox, InboxItem, InboxOutcome
 from mesh.redis_connection import connect_redis
-from mesh.worker import Route
+from mesh.worker import Outcome, Route
 from mesh.worker.batch import work
 from sms_rmq import consumer as sms_consumer
 from sms_rmq.callbacks import CallbackHandler, CallbackRequeue, encode
-from sms_rmq.clients import CostCenter, Leases, SmsDispatches
+from sms_rmq.clients import CostCenter, Leases, Paces, SmsDispatches
 from sms_rmq.handlers import DispatchHandler
 from sms_rmq.providers.accounts import Account, ProviderAccounts
 from sms_rmq.providers.chuanglan import ChuangLanCallbacks
@@ -39,6 +39,10 @@ CLAIM_SECONDS = 30
 SUBMIT_SECONDS = 60
 
 
+_NO_PACES = Paces(0, 0)
+"""Of what these tests do side by side, everything is to be a call of its own."""
+
+
 @dataclass
 class Process:
     """What one process of sms_rmq holds."""
@@ -48,6 +52,10 @@ class Process:
     callbacks: CallbackHandler
     requeue: CallbackRequeue
     routes: Sequence[Route]
+
+    async def handle(self, queue: str, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """Do with messages what the route does that takes their queue."""
+        return await next(route for route in self.routes if route.takes(queue)).handler(queue, deliveries)
 
 
 @dataclass
@@ -171,8 +179,8 @@ async def running_chain(
 async def open_process(mesh: SmsMesh, name: str, accounts: Sequence[Account], stack: AsyncExitStack) -> Process:
     """Build what one process of sms_rmq holds."""
     leases = Leases(name, CLAIM_SECONDS, SUBMIT_SECONDS)
-    dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases))
-    cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer))
+    dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases, _NO_PACES))
+    cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer, _NO_PACES))
     handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), clock=mesh.clock.seconds)
     callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus)
     redis = connect_redis("redis://127.0.0.1:9", "nobody")

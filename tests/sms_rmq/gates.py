@@ -14,7 +14,7 @@ from mesh.worker import Dead, Done
 from tests.sms_rmq.chain import Chain, Process
 
 STEPS = {
-    "dispatches": ("claim", "record_charge", "record_submission", "finish"),
+    "dispatches": ("claim", "claim_singles", "record_charge", "record_submission", "finish"),
     "cost_center": ("pay", "report", "release"),
     "accounts": ("submit",),
 }
@@ -70,7 +70,7 @@ class SteppedConsumer:
     async def _handle(self) -> None:
         """Do what the worker does with a message."""
         try:
-            (outcome,) = await self.process.handler.handle(self.delivery.queue, [self.delivery])
+            (outcome,) = await self.process.handle(self.delivery.queue, [self.delivery])
         except DomainError:
             await self.chain.mesh.bus.nack(self.delivery, 1)
             return

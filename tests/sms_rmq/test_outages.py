@@ -217,7 +217,7 @@ def die(process: Process, step: str, *, afterwards: bool = False) -> Callable[[]
 
 
 @pytest.mark.parametrize("afterwards", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["claim", "pay", "record_charge", "record_submission", "report", "finish"])
+@pytest.mark.parametrize("step", ["claim_singles", "pay", "record_charge", "record_submission", "report", "finish"])
 @pytest.mark.parametrize(("outcome", "spent"), [(Accepted("1"), 1), (Rejected("105", "SENSITIVE_WORD"), 0)])
 async def test_a_consumer_that_dies_costs_nothing(
     chain: Chain, step: str, outcome: Outcome, spent: int, *, afterwards: bool
@@ -250,7 +250,7 @@ async def work_until_dead(chain: Chain) -> None:
     """Let the first process take one message, which is its last: nothing acknowledges it."""
     (delivery,) = await chain.mesh.bus.receive(SINGLE_QUEUE, 1, 10)
     try:
-        await chain.first.handler.handle(SINGLE_QUEUE, [delivery])
+        await chain.first.handle(SINGLE_QUEUE, [delivery])
     except DiedError:
         return
 
@@ -263,7 +263,7 @@ async def test_what_a_dead_consumer_had_paid_is_refunded_when_it_is_no_longer_of
     queue = f"sms.send.7.verification.{mode}"
     live_again = die(chain.first, "record_charge")
     (delivery,) = await chain.mesh.bus.receive(queue, 1, 10)
-    await chain.first.handler.handle(queue, [delivery])
+    await chain.first.handle(queue, [delivery])
     live_again()
     await chain.costs(min(count, 1000), count - min(count, 1000))
     chain.mesh.clock.pass_seconds(601)
