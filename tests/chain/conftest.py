@@ -9,15 +9,19 @@ import pytest_asyncio
 from tests.chain.harness import Chain, running_chain
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def chain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chain]:
-    """One mesh of real processes for the tests of a module."""
+    """One mesh of real processes for all tests that leave it as it was.
+
+    The others have meshes of their own, beside it: each with `own_redis`, for this one's may be the server that the
+    tests run on, which is emptied for it.
+    """
     state: Path = tmp_path_factory.mktemp("mesh")
     async with running_chain(state, FAST) as running:
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def healed(chain: Chain) -> AsyncIterator[Chain]:
     """The mesh with a provider that behaves, before and after."""
     await chain.heal()

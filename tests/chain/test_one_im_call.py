@@ -13,13 +13,13 @@ import pytest_asyncio
 from tests.chain.harness import Chain, eventually
 from tests.chain.im import ORDER, Shop, at_ms, open_shop, screen, texts
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LATE_MS_MAX = 3000
 """How late a message may be on a machine that runs other tests beside."""
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop(healed: Chain) -> Shop:
     return await open_shop(healed)
 

@@ -11,7 +11,7 @@ import pytest
 from meshctl.app import Json
 from tests.chain.harness import Chain, eventually, phone
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def new_id() -> str:
