@@ -19,7 +19,7 @@ _WARM_UP = Work(messages=500, connections=16)
 async def measure(database: DatabaseEngine, works: Sequence[Work]) -> Results:
     """Run a mesh, warm it up, and do each work with a brand of its own."""
     async with measured_mesh(database) as measured:
-        credit = max(work.messages for work in works)
+        credit = max(work.messages for work in (_WARM_UP, *works))
         warm_up, *apps = await fresh_brands(measured, 1 + len(works), credit=credit)
         await _run(measured, database, warm_up, _WARM_UP)
         return {work: await _run(measured, database, app, work) for work, app in zip(works, apps, strict=True)}
