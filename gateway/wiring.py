@@ -31,7 +31,7 @@ from gateway.webhooks.payment import PaymentWebhook
 from mesh import telemetry
 from mesh.channel import Peer
 from mesh.database import Database
-from mesh.inbox import Inbox
+from mesh.inbox import Inbox, JointPushes
 from mesh.redis_connection import connect_redis
 
 log = telemetry.logger()
@@ -88,7 +88,9 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
             memory=Budget("the gateway's memory for bodies", settings.body_bytes_in_flight_max),
             limits=_api_limits(settings),
         )
-        chuanglan = ChuanglanWebhook(_access(settings), Inbox(redis, INBOX_NAME, settings.inbox_shards))
+        pushes = JointPushes(Inbox(redis, INBOX_NAME, settings.inbox_shards))
+        stack.push_async_callback(pushes.close)
+        chuanglan = ChuanglanWebhook(_access(settings), pushes)
         notify = UnaryCall(peers[_PAYMENT_NOTIFY.containing_service.file.package], _PAYMENT_NOTIFY)
         payment = PaymentWebhook(notify, timeout_seconds=settings.request_timeout_seconds)
         app = App(

@@ -23,10 +23,17 @@ Settings = TypeVar("Settings", bound=ProcessSettings)
 Main = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 
-def run(settings_type: type[Settings], main: Main[Settings], service: str) -> None:
+def run(
+    settings_type: type[Settings],
+    main: Main[Settings],
+    service: str,
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
     """Load settings from the environment and the flags, and run `main(settings, stop)` until it returns.
 
-    `stop` is set by SIGTERM or SIGINT; `main` then drains and returns.
+    `stop` is set by SIGTERM or SIGINT; `main` then drains and returns. `loop_factory` makes another loop than
+    asyncio's own.
     """
     try:
         settings = CliApp.run(settings_type)
@@ -39,7 +46,8 @@ def run(settings_type: type[Settings], main: Main[Settings], service: str) -> No
     # for tens of milliseconds, several times a second under load.
     gc.collect()
     gc.freeze()
-    asyncio.run(_run_until_stopped(settings, main))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(_run_until_stopped(settings, main))
 
 
 def name_of_this_start() -> str:

@@ -6,13 +6,15 @@ through queue messages always, so that one id finds an SMS in the logs of every 
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import prometheus_client
 import structlog
 from opentelemetry import context as otel_context
@@ -57,12 +59,12 @@ def configure_logging(log_format: str, log_level: str, service: str) -> None:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     else:
         shared.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        renderer = structlog.processors.JSONRenderer(_to_json)
     level = logging.getLevelNamesMapping()[log_level.upper()]
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -78,6 +80,14 @@ def configure_logging(log_format: str, log_level: str, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
+
+
+def _to_json(event: EventDict, default: Callable[[object], object]) -> str:
+    try:
+        return orjson.dumps(event, default).decode()
+    except TypeError:
+        # What orjson does not take: text that is no Unicode, integers of more than 64 bits. A line is never lost.
+        return json.dumps(event, default=default, skipkeys=True)
 
 
 def _add_trace_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

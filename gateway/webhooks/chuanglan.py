@@ -42,8 +42,8 @@ log = telemetry.logger()
 class Inbox(Protocol):
     """Where pushes are kept until they are understood."""
 
-    async def push(self, *bodies: bytes) -> None:
-        """Keep pushes. Raises DomainError when that is not possible now."""
+    async def push(self, body: bytes) -> None:
+        """Keep a push. Raises DomainError when that is not possible now."""
         ...
 
 
