@@ -29,7 +29,7 @@ from costcenter_rpc.domain import (
 from costcenter_rpc.jobs import JobOperation, Jobs
 from costcenter_rpc.ledger import Ledger
 from costcenter_rpc.service import CostCenter
-from mesh.batch import BatchMethod, HandleAll
+from mesh.batch_method import BatchMethod, HandleAll
 from mesh.pages import PageRequest
 from mesh.timestamps import to_ms, to_timestamp
 

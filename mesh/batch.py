@@ -1,4 +1,4 @@
-"""The Batch form of an rpc, the same for every rpc that has one.
+"""The Batch form of an rpc, the same for every rpc that has one: what its caller reads. `mesh.batch_method` serves it.
 
 A Batch request holds `repeated <Request> requests`; its response holds `repeated <Result> results` in the same order; a
 result is a oneof `outcome` of `response` and `error` (google.rpc.Status). A bad or refused item fails alone.
@@ -6,65 +6,16 @@ result is a oneof `outcome` of `response` and `error` (google.rpc.Status). A bad
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
-import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
-from mesh import telemetry
-from mesh.coalesce import own
-from mesh.errors import DomainError, from_status, to_status
-from mesh.middleware import validate
+from mesh.errors import DomainError, from_status
 
-log = telemetry.logger()
-
-Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 Response_co = TypeVar("Response_co", bound=Message, covariant=True)
-Result = TypeVar("Result", bound=Message)
-
-HandleAll = Callable[[Sequence[Request]], Awaitable[Sequence[Response | BaseException]]]
-"""Does many requests: one response, or one exception, a request, in order."""
-
-
-class BatchMethod(Generic[Request, Response, Result]):
-    """Both forms of one rpc, served by one function that does many requests."""
-
-    def __init__(self, handle_all: HandleAll[Request, Response], result_type: type[Result]) -> None:
-        self._handle_all = handle_all
-        self._result_type = result_type
-
-    async def one(self, request: Request) -> Response:
-        """Serve the unary form, whose request the server has validated."""
-        (response,) = await self._handle_all([request])
-        if isinstance(response, BaseException):
-            raise own(response)
-        return response
-
-    async def many(self, requests: Sequence[Request]) -> list[Result]:
-        """Serve the Batch form: validate each item by itself, do the valid ones together."""
-        refusals: dict[int, DomainError] = {}
-        for position, request in enumerate(requests):
-            try:
-                validate(request)
-            except DomainError as refusal:
-                refusals[position] = refusal
-        valid = [request for position, request in enumerate(requests) if position not in refusals]
-        responses = iter(await self._handle_all(valid) if valid else ())
-        return [
-            self._result(refusals[position] if position in refusals else next(responses))
-            for position in range(len(requests))
-        ]
-
-    def _result(self, response: Response | BaseException) -> Result:
-        if not isinstance(response, BaseException):
-            return self._result_type(response=response)
-        if not isinstance(response, DomainError):
-            log.error("item of a batch failed", exc_info=response)
-            response = DomainError(grpc.StatusCode.INTERNAL, "INTERNAL", "something went wrong here; try again")
-        return self._result_type(error=to_status(response))
 
 
 class BatchResult(Protocol[Response_co]):

@@ -12,7 +12,7 @@ from brandmesh.messagecenter.v1.messagecenter_pb2_grpc import (
     MessageCenterAdminServiceServicer,
     MessageCenterServiceServicer,
 )
-from mesh.batch import BatchMethod
+from mesh.batch_method import BatchMethod
 from mesh.pages import PageRequest
 from mesh.timestamps import to_ms
 from messagecenter_rpc import wire

@@ -7,7 +7,7 @@ from typing import Any
 
 from brandmesh.sms.v1 import sms_pb2 as pb
 from brandmesh.sms.v1.sms_pb2_grpc import SmsDispatchServiceServicer, SmsServiceServicer
-from mesh.batch import BatchMethod
+from mesh.batch_method import BatchMethod
 from mesh.pages import PageRequest
 from mesh.timestamps import to_ms, to_timestamp
 from sms_rpc.acceptance import SendRequest

@@ -9,7 +9,7 @@ from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.messagecenter.v1 import im_call_pb2, messagecenter_pb2, messagecenter_pb2_grpc
 from brandmesh.order.v1 import order_pb2, order_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
-from mesh.batch import BatchMethod
+from mesh.batch_method import BatchMethod
 from mesh.errors import DomainError
 
 

@@ -7,7 +7,8 @@ import pytest
 import structlog
 
 from brandmesh.costcenter.v1 import costcenter_pb2 as pb
-from mesh.batch import BatchMethod, unpack
+from mesh.batch import unpack
+from mesh.batch_method import BatchMethod
 from mesh.errors import DomainError
 
 REFUSAL = DomainError(grpc.StatusCode.NOT_FOUND, "FREEZE_NOT_FOUND", "no such freeze", {"freeze_id": "7-1"})
