@@ -24,13 +24,14 @@ class Receipts:
         self._phones: set[str] = set()
         self._awaited = 0
         self._is_complete = asyncio.Event()
-        self.undelivered: list[bytes] = []
+        self._undelivered: list[bytes] = []
         self.last_at = 0.0
         """Unix seconds when the last phone was counted."""
 
     async def expect(self, count: int) -> None:
         """Forget what came before, and wait for this many phones."""
         self._phones.clear()
+        self._undelivered.clear()
         self._awaited = count
         self._is_complete.clear()
 
@@ -38,7 +39,7 @@ class Receipts:
         """Count a call."""
         phone = self._phone_of(target)
         if phone is None:
-            self.undelivered.append(target)
+            self._undelivered.append(target)
             return
         self._phones.add(phone)
         self.last_at = time.time()
@@ -52,7 +53,7 @@ class Receipts:
                 await self._is_complete.wait()
         except TimeoutError:
             seen = f"{len(self._phones)} of {self._awaited} receipts"
-            failed = f", {len(self.undelivered)} say otherwise: {self.undelivered[0]!r}" if self.undelivered else ""
+            failed = f", {len(self._undelivered)} say otherwise: {self._undelivered[0]!r}" if self._undelivered else ""
             raise TimeoutError(f"{seen} came within {seconds_max:g} s{failed}") from None
         return self.last_at
 
