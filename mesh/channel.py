@@ -18,6 +18,8 @@ Response = TypeVar("Response", bound=Message)
 # Every mutating request is idempotent by its request_id, so a call that the peer did not answer may be made again.
 _SERVICE_CONFIG = json.dumps(
     {
+        # A name that stands for several processes, as a headless service does, has its calls spread over all of them.
+        "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {
                 "name": [{}],
@@ -29,7 +31,7 @@ _SERVICE_CONFIG = json.dumps(
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
-        ]
+        ],
     }
 )
 

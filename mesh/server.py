@@ -26,6 +26,8 @@ from mesh.settings import RpcSettings
 Servicer = TypeVar("Servicer")
 AddServicer = Callable[[Servicer, aio.Server], None]
 
+_CONNECTION_AGE_MS_MAX = 300_000
+
 log = telemetry.logger()
 
 
@@ -39,6 +41,9 @@ class Server:
             options=[
                 ("grpc.max_send_message_length", settings.message_bytes_max),
                 ("grpc.max_receive_message_length", settings.message_bytes_max),
+                # Callers look their peer's name up when a connection ends: so they find processes that were added.
+                ("grpc.max_connection_age_ms", _CONNECTION_AGE_MS_MAX),
+                ("grpc.max_connection_age_grace_ms", int(settings.request_timeout_seconds * 1000)),
                 # Two servers on one port would each get half of the calls.
                 ("grpc.so_reuseport", 0),
             ],

@@ -40,6 +40,7 @@ class Scripted(CostCenterServiceServicer):
         self.entered = asyncio.Event()
         self.leave = asyncio.Event()
         self.behave: Callable[[], Awaitable[pb.GetSmsAccountResponse]] = self.answer
+        self.answered = 0
 
     async def GetSmsAccount(  # noqa: N802  # the contract's name
         self, request: pb.GetSmsAccountRequest, context: object
@@ -49,6 +50,7 @@ class Scripted(CostCenterServiceServicer):
         return await self.behave()
 
     async def answer(self) -> pb.GetSmsAccountResponse:
+        self.answered += 1
         return ANSWER
 
     async def hold(self) -> pb.GetSmsAccountResponse:
@@ -253,3 +255,19 @@ async def test_a_port_that_is_taken_is_told(server: Server) -> None:
     settings = RpcSettings(listen=server.address, database_url="sqlite:///unused")
     with pytest.raises(RuntimeError):
         await Server(settings).start()
+
+
+async def test_calls_go_to_all_processes_that_a_name_leads_to() -> None:
+    first, second = Scripted(), Scripted()  # type: ignore[abstract]  # the rpcs that no test calls answer UNIMPLEMENTED
+    async with served(first) as one, served(second) as other:
+        peer = Peer("costcenter", f"ipv4:{one.address},{other.address}")
+        calls_until_both_are_connected = 200
+        for _ in range(calls_until_both_are_connected):
+            await get(peer)
+            if first.answered and second.answered:
+                break
+        before = first.answered, second.answered
+        for _ in range(10):
+            await get(peer)
+        assert (first.answered - before[0], second.answered - before[1]) == (5, 5)
+        await peer.close()
