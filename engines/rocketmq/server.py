@@ -15,6 +15,7 @@ from engines.rocketmq.configuration import CLUSTER, Ports, broker_name
 from mesh.bus.port import BusUnavailableError
 from mesh.bus.rocketmq import remoting
 from mesh.bus.rocketmq.brokers import Brokers
+from mesh.bus.rocketmq.names import TopicNames
 from mesh.loopback import LOOPBACK
 
 _LOGBACK = Path(__file__).with_name("logback.xml")
@@ -138,7 +139,7 @@ class RocketMqServer:
         """Whether the name server knows a broker, and that answers: after a crash it knows one that is gone."""
 
         async def ask() -> None:
-            masters = await Brokers((self._name_server,), CLUSTER, "").masters()
+            masters = await Brokers((self._name_server,), CLUSTER, TopicNames("")).masters()
             if name not in masters:
                 raise BusUnavailableError(f"RocketMQ: the name server does not know {name} yet")
             await remoting.request(masters[name], _GET_BROKER_CLUSTER_INFO, {})

@@ -13,7 +13,7 @@ import orjson
 
 from mesh.bus.port import BusUnavailableError
 from mesh.bus.rocketmq import remoting
-from mesh.bus.rocketmq.names import retry_topic
+from mesh.bus.rocketmq.names import TopicNames, retry_topic
 from mesh.bus.rocketmq.stored_message import StoredMessage, read_messages
 
 ATTEMPTS_MAX = 1_000_000
@@ -50,7 +50,7 @@ class _Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class QueueOffsets:
-    """One broker's part of a topic: where the next message goes, and which the consumer group gets next.
+    """One broker's part of a topic: where the next message goes, and which its consumer group gets next.
 
     `stored_topic` is the topic itself, or that of what is to come again.
     """
@@ -66,12 +66,10 @@ class QueueOffsets:
 class Brokers:
     """The cluster `cluster`, known to the name servers at `name_servers` (host:port each)."""
 
-    def __init__(self, name_servers: Sequence[str], cluster: str, group: str) -> None:
+    def __init__(self, name_servers: Sequence[str], cluster: str, names: TopicNames) -> None:
         self._name_servers = tuple(name_servers)
         self._cluster = cluster
-        self._group = group
-        # A pull moves its group on: whoever only looks is of another group.
-        self._viewers = f"{group}-viewers"
+        self._names = names
         self._masters: dict[str, str] = {}
         self._masters_until = 0.0
         self._avoided_until: dict[str, float] = {}
@@ -103,10 +101,11 @@ class Brokers:
         Harmless where it exists. When this returns, the name servers know it.
         """
         masters = await self.masters()
+        group = self._names.group(topic)
         if not await self._is_routed(topic):
             for broker in masters:
-                await self._create_group(broker, self._group)
-                await self._create_group(broker, self._viewers)
+                await self._create_group(broker, group)
+                await self._create_group(broker, _viewers(group))
                 await self._ask_broker(broker, _Request.UPDATE_AND_CREATE_TOPIC, _topic_fields(topic))
             if not await self._is_routed(topic):
                 raise BusUnavailableError(f"RocketMQ: the name servers do not know the new topic {topic} yet")
@@ -114,18 +113,25 @@ class Brokers:
             await self._begin_at_first(broker, topic)
 
     async def offsets(self, topics: Iterable[str]) -> list[QueueOffsets]:
-        """Say how far the consumer group is in topics, and in what is to come again of them."""
-        stored = {one: topic for topic in topics for one in (retry_topic(topic, self._group), topic)}
-        wanted = list(stored)
+        """Say how far their consumer groups are in topics, and in what is to come again of them."""
+        groups: dict[str, dict[str, str]] = {}
+        for topic in topics:
+            group = self._names.group(topic)
+            groups.setdefault(group, {}).update({retry_topic(topic, group): topic, topic: topic})
         found: list[QueueOffsets] = []
         for broker in await self.masters():
-            for start in range(0, len(wanted), _TOPICS_A_REQUEST):
-                fields = {
-                    "consumerGroup": self._group,
-                    "topicList": ";".join(wanted[start : start + _TOPICS_A_REQUEST]),
-                }
-                answer = await self._ask_broker(broker, _Request.GET_CONSUME_STATS, fields)
-                found += _read_offsets(answer.body, stored)
+            for group, stored in groups.items():
+                found += await self._offsets(broker, group, stored)
+        return found
+
+    async def _offsets(self, broker: str, group: str, stored: Mapping[str, str]) -> list[QueueOffsets]:
+        """Say how far a group is in topics as they are stored, each with the topic that it belongs to."""
+        wanted = list(stored)
+        found: list[QueueOffsets] = []
+        for start in range(0, len(wanted), _TOPICS_A_REQUEST):
+            fields = {"consumerGroup": group, "topicList": ";".join(wanted[start : start + _TOPICS_A_REQUEST])}
+            answer = await self._ask_broker(broker, _Request.GET_CONSUME_STATS, fields)
+            found += _read_offsets(answer.body, stored)
         return found
 
     async def look(self, topic: str, messages_max: int) -> list[StoredMessage]:
@@ -143,7 +149,7 @@ class Brokers:
 
     async def _pull(self, offsets: QueueOffsets, position: int, messages_max: int) -> list[StoredMessage]:
         fields = {
-            "consumerGroup": self._viewers,
+            "consumerGroup": _viewers(self._names.group(offsets.topic)),
             "topic": offsets.stored_topic,
             "queueId": str(offsets.queue_id),
             "queueOffset": str(position),
@@ -171,7 +177,7 @@ class Brokers:
 
     async def _begin_at_first(self, broker: str, topic: str) -> None:
         """Set the group's offset where it has none: a broker would begin with the newest message."""
-        fields = {"consumerGroup": self._group, "topic": topic, "queueId": "0"}
+        fields = {"consumerGroup": self._names.group(topic), "topic": topic, "queueId": "0"}
         answer = await self._ask_broker(
             broker,
             _Request.QUERY_CONSUMER_OFFSET,
@@ -247,6 +253,11 @@ class Brokers:
             message = f"RocketMQ at {address} refused {request.name}: {answer.code} {answer.remark}"
             raise BusUnavailableError(message)
         return answer
+
+
+def _viewers(group: str) -> str:
+    """Name the group of those who only look at what `group` reads: a pull moves its group on."""
+    return f"{group}-viewers"
 
 
 def _topic_fields(topic: str) -> dict[str, str]:

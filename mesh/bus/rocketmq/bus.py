@@ -1,4 +1,4 @@
-"""The bus on RocketMQ: a topic a queue, one consumer group for all of them, and hints about them in Redis.
+"""The bus on RocketMQ: a topic a queue, a consumer group a kind of queue, and hints about them in Redis.
 
 What is received stays with its broker, hidden for a time, until it is settled: a broker delivers again what is not.
 """
@@ -68,9 +68,10 @@ class RocketMqBus:
         self._redis = redis
         self._visibility_seconds_min = visibility_seconds_min
         self._index = QueueIndex(redis, deployment.name)
-        self._brokers = Brokers(deployment.name_servers, deployment.cluster, deployment.group)
-        self._proxy = Proxy(deployment.proxy, deployment.group, consumer)
-        self._topics = Topics(TopicNames(deployment.name), self._brokers, self._index)
+        names = TopicNames(deployment.name)
+        self._brokers = Brokers(deployment.name_servers, deployment.cluster, names)
+        self._proxy = Proxy(deployment.proxy, names, consumer)
+        self._topics = Topics(names, self._brokers, self._index)
         self._sender = Sender(self._proxy)
         self._receiver = Receiver(self._proxy, self._brokers)
         self._watch = Watch(redis, self._index, self._topics, self._brokers)

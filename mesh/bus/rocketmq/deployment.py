@@ -18,8 +18,8 @@ _PARAMETERS = ("namesrv", "cluster", "name", "delay_hours_max")
 class Deployment:
     """One deployment on one cluster.
 
-    `proxy` and `name_servers` are addresses (host:port). `name` begins the names of all our topics and of our consumer
-    group. `delay_seconds_max` is what proxies and brokers take (their `maxDelayTimeMills` and `timerMaxDelaySec`);
+    `proxy` and `name_servers` are addresses (host:port). `name` begins the names of all our topics and consumer
+    groups. `delay_seconds_max` is what proxies and brokers take (their `maxDelayTimeMills` and `timerMaxDelaySec`);
     longer delays are made of several.
     """
 
@@ -28,10 +28,6 @@ class Deployment:
     cluster: str = DEFAULT_CLUSTER
     name: str = DEFAULT_NAME
     delay_seconds_max: float = DEFAULT_DELAY_HOURS * 3600.0
-
-    @property
-    def group(self) -> str:
-        return f"{self.name}-workers"
 
     @classmethod
     def from_url(cls, url: str) -> Deployment:

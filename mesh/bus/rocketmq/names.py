@@ -24,6 +24,14 @@ class TopicNames:
             raise ValueError(f"queue {queue!r}: its topic has {len(topic)} characters, at most {TOPIC_CHARACTERS_MAX}")
         return topic
 
+    def group(self, topic: str) -> str:
+        """Name the consumer group that reads a topic: one for all queues whose names differ in numbers alone.
+
+        So a kind of queue has one, over all brands: how far it is, RocketMQ's own tools say by group.
+        """
+        parts = topic.removeprefix(self._prefix).split(_TOPIC_SEPARATOR)
+        return self._prefix + _TOPIC_SEPARATOR.join(part for part in parts if not part.isdecimal())
+
     def queue(self, topic: str) -> str | None:
         """Name the queue of a topic; None for a topic that is none of ours."""
         if not topic.startswith(self._prefix):

@@ -13,8 +13,9 @@ import grpc
 
 from mesh.bus.port import BusUnavailableError
 from mesh.bus.rocketmq.errors import HandleExpiredError, TopicMissingError
+from mesh.bus.rocketmq.names import TopicNames
 from mesh.bus.rocketmq.protocol import MessagingServiceStub, definition, service
-from mesh.bus.rocketmq.session import Session
+from mesh.bus.rocketmq.session import Metadata, Session
 
 RECEIVE_MAX = 32
 """Messages that a proxy gives in one answer at most."""
@@ -64,33 +65,33 @@ class Incoming:
 
 
 class Proxy:
-    """One client of the proxy at `address`, a member of the consumer group `group`.
+    """A client of the proxy at `address`, and a member of the consumer groups of the topics that it receives from.
 
     Every call may raise BusUnavailableError, TopicMissingError included, and ValueError for what RocketMQ never takes.
     """
 
-    def __init__(self, address: str, group: str, name: str) -> None:
-        self._group = group
-        client_id = f"{name}@{socket.gethostname()}@{os.getpid()}@{os.urandom(4).hex()}"
-        metadata = {"x-mq-client-id": client_id, "x-mq-language": "PYTHON", "x-mq-protocol": "v2"}
-        self._metadata = tuple(metadata.items())
+    def __init__(self, address: str, names: TopicNames, name: str) -> None:
+        self._names = names
+        self._name = name
+        self._metadata = _metadata(name)
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._stub = MessagingServiceStub(self._channel)
-        self._session = Session(self._stub, metadata, group)
+        self._sessions: dict[str, Session] = {}
 
     async def send(self, topic: str, messages: Sequence[Outgoing]) -> None:
         """Append messages to a topic, all or none. Several at once must have no time of delivery."""
         request = service.SendMessageRequest(messages=[_message(topic, message) for message in messages])
-        answer = await self._ask(self._stub.SendMessage, request)
+        answer = await self._ask(self._stub.SendMessage, request, self._metadata)
         _check(answer.status)
 
     async def receive(
         self, topic: str, broker: str, messages_max: int, invisible_seconds: int, poll_seconds: float
     ) -> list[Incoming]:
         """Take up to 32 messages that `broker` has ready, waiting up to `poll_seconds` for the first."""
-        await self._session.ready()
+        session = self._session(topic)
+        await session.ready()
         request = service.ReceiveMessageRequest(batch_size=min(messages_max, RECEIVE_MAX))
-        request.group.name = self._group
+        request.group.name = session.group
         request.message_queue.topic.name = topic
         request.message_queue.broker.name = broker
         request.filter_expression.type = definition.TAG
@@ -100,7 +101,7 @@ class Proxy:
         received = []
         with _unavailable():
             timeout = REQUEST_SECONDS_MAX + poll_seconds
-            async for answer in self._stub.ReceiveMessage(request, metadata=self._metadata, timeout=timeout):
+            async for answer in self._stub.ReceiveMessage(request, metadata=session.metadata, timeout=timeout):
                 if answer.HasField("message"):
                     received.append(_incoming(answer.message))
                 elif answer.HasField("status") and answer.status.code != definition.MESSAGE_NOT_FOUND:
@@ -110,10 +111,11 @@ class Proxy:
     async def acknowledge(self, topic: str, receipts: Sequence[Receipt]) -> set[str]:
         """Settle messages. Answers the handles that have expired: their messages stay unsettled."""
         entries = [service.AckMessageEntry(message_id=one.message_id, receipt_handle=one.handle) for one in receipts]
+        session = self._session(topic)
         request = service.AckMessageRequest(entries=entries)
-        request.group.name = self._group
+        request.group.name = session.group
         request.topic.name = topic
-        answer = await self._ask(self._stub.AckMessage, request)
+        answer = await self._ask(self._stub.AckMessage, request, session.metadata)
         expired = set()
         for entry in answer.entries:
             if entry.status.code == definition.INVALID_RECEIPT_HANDLE:
@@ -128,20 +130,35 @@ class Proxy:
         Raises HandleExpiredError.
         """
         request = service.ChangeInvisibleDurationRequest(receipt_handle=receipt.handle, message_id=receipt.message_id)
-        request.group.name = self._group
+        session = self._session(topic)
+        request.group.name = session.group
         request.topic.name = topic
         request.invisible_duration.FromMilliseconds(round(seconds * 1000))
-        answer = await self._ask(self._stub.ChangeInvisibleDuration, request)
+        answer = await self._ask(self._stub.ChangeInvisibleDuration, request, session.metadata)
         _check(answer.status)
         return Receipt(receipt.message_id, answer.receipt_handle)
 
     async def close(self) -> None:
-        await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
         await self._channel.close()
 
-    async def _ask(self, method: Any, request: Any) -> Any:
+    def _session(self, topic: str) -> Session:
+        """Answer the membership of the group that reads a topic. A client is of one group, so each has its own name."""
+        group = self._names.group(topic)
+        if group not in self._sessions:
+            self._sessions[group] = Session(self._stub, _metadata(self._name), group)
+        return self._sessions[group]
+
+    async def _ask(self, method: Any, request: Any, metadata: Metadata) -> Any:
         with _unavailable():
-            return await method(request, metadata=self._metadata, timeout=REQUEST_SECONDS_MAX)
+            return await method(request, metadata=metadata, timeout=REQUEST_SECONDS_MAX)
+
+
+def _metadata(name: str) -> Metadata:
+    """Say who a client is: one of this process, of whom there is no other."""
+    client_id = f"{name}@{socket.gethostname()}@{os.getpid()}@{os.urandom(4).hex()}"
+    return (("x-mq-client-id", client_id), ("x-mq-language", "PYTHON"), ("x-mq-protocol", "v2"))
 
 
 def _message(topic: str, outgoing: Outgoing) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
@@ -22,16 +21,19 @@ _REQUEST_SECONDS_MAX = 5.0
 _PAUSE_SECONDS_FIRST = 0.1
 _PAUSE_SECONDS_MAX = 2.0
 
+Metadata: TypeAlias = tuple[tuple[str, str], ...]
+"""What goes with each request of one client: above all its id."""
+
 log = telemetry.logger(part="rocketmq")
 
 
 class Session:
     """Introduces one client of the consumer group `group`, again whenever the connection or the proxy was lost."""
 
-    def __init__(self, stub: Any, metadata: Mapping[str, str], group: str) -> None:
+    def __init__(self, stub: Any, metadata: Metadata, group: str) -> None:
         self._stub = stub
-        self._metadata = tuple(metadata.items())
-        self._group = group
+        self.metadata = metadata
+        self.group = group
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -66,7 +68,7 @@ class Session:
 
     async def _hold(self) -> None:
         """Open the stream, and stay until the proxy ends it or no longer knows us."""
-        stream = self._stub.Telemetry(metadata=self._metadata)
+        stream = self._stub.Telemetry(metadata=self.metadata)
         await stream.write(self._settings())
         reading = asyncio.ensure_future(stream.read())
         try:
@@ -86,8 +88,8 @@ class Session:
 
     async def _heartbeat(self) -> None:
         request = service.HeartbeatRequest(client_type=definition.SIMPLE_CONSUMER)
-        request.group.name = self._group
-        answer = await self._stub.Heartbeat(request, metadata=self._metadata, timeout=_REQUEST_SECONDS_MAX)
+        request.group.name = self.group
+        answer = await self._stub.Heartbeat(request, metadata=self.metadata, timeout=_REQUEST_SECONDS_MAX)
         if answer.status.code != definition.OK:
             raise BusUnavailableError(f"RocketMQ refused a heartbeat: {answer.status.message}")
 
@@ -97,5 +99,5 @@ class Session:
         settings.client_type = definition.SIMPLE_CONSUMER
         settings.request_timeout.seconds = int(_REQUEST_SECONDS_MAX)
         settings.user_agent.language = definition.PYTHON
-        settings.subscription.group.name = self._group
+        settings.subscription.group.name = self.group
         return command

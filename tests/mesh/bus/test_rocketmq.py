@@ -193,6 +193,20 @@ class TestNames:
         assert names.topic(queue) == topic
         assert names.queue(topic) == queue
 
+    @pytest.mark.parametrize(
+        ("queue", "group"),
+        [
+            ("sms.send.7.verification.single", "mesh_sms_send_verification_single"),
+            ("sms.send.12.verification.single", "mesh_sms_send_verification_single"),
+            ("sms.send.12.marketing.single.dead", "mesh_sms_send_marketing_single_dead"),
+            ("order.paid", "mesh_order_paid"),
+            ("7", "mesh_"),
+        ],
+    )
+    def test_queues_that_differ_in_numbers_have_one_group(self, queue: str, group: str) -> None:
+        names = TopicNames("mesh")
+        assert names.group(names.topic(queue)) == group
+
     def test_topics_of_others_are_no_queues(self) -> None:
         assert TopicNames("mesh").queue("mesh2_q") is None
         assert TopicNames("mesh").queue("%RETRY%mesh-workers_mesh_q") is None
@@ -217,7 +231,6 @@ class TestUrl:
     def test_the_least_of_it(self) -> None:
         deployment = Deployment.from_url("rocketmq://proxy:8081?namesrv=n1:9876")
         assert deployment == Deployment("proxy:8081", ("n1:9876",))
-        assert deployment.group == "brandmesh-workers"
 
     @pytest.mark.parametrize(
         ("url", "what"),
