@@ -43,8 +43,8 @@ def run(
         sys.exit(f"{service}: {error}")
     telemetry.start(settings, service)
     # What was imported lives as long as the process: walking through it at each full collection would stop all work
-    # for tens of milliseconds, several times a second under load.
-    gc.collect()
+    # for tens of milliseconds, several times a second under load. It is not walked through here either: that would be
+    # a tenth of the start, to find a few hundred objects.
     gc.freeze()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(_run_until_stopped(settings, main))

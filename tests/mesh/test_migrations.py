@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engines.sql_server import create_database
@@ -19,6 +21,8 @@ from mesh.database import Database
 from tests.databases import SERVER_URL
 
 PROCESSES = 4
+ROOT = Path(__file__).parents[2]
+SERVICES = ("costcenter_rpc", "sms_rpc", "order_rpc", "messagecenter_rpc", "txim_rpc", "gateway")
 
 ENVIRONMENT = """
 import sqlalchemy as sa
@@ -73,6 +77,32 @@ async def rows(database: Database) -> int:
 async def test_those_who_start_at_once_migrate_once(databases: list[Database], scripts: Path) -> None:
     await asyncio.gather(*(migrations.upgrade(one, scripts) for one in databases))
     assert await rows(databases[0]) == 1
+
+
+async def test_tables_that_are_up_to_date_are_left_alone(
+    databases: list[Database], scripts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrations.upgrade(databases[0], scripts)
+    with monkeypatch.context() as patched:
+        patched.delattr(migrations, "_run_alembic")
+        await migrations.upgrade(databases[0], scripts)
+    second = MIGRATION.replace('"0001"', '"0002"').replace("None", '"0001"').replace("VALUES (1)", "VALUES (2)")
+    lines = [line for line in second.splitlines(keepends=True) if "create_table" not in line]
+    (scripts / "versions" / "0002_another_row.py").write_text("".join(lines))
+    await migrations.upgrade(databases[0], scripts)
+    assert await rows(databases[0]) == 2
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_files_are_named_by_their_revisions(service: str) -> None:
+    directory = ROOT / service / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(directory))
+    revisions = ScriptDirectory.from_config(config)
+    assert revisions.get_heads() == [migrations._newest_revision(directory)]
+    for script in revisions.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
+        assert str(script.down_revision or "") < script.revision
 
 
 class SlowDatabase(Database):
