@@ -35,10 +35,10 @@ class RocketMq:
         self._visibility_seconds_min = visibility_seconds_min
 
     def fetch(self) -> None:
-        """Have Maven copy the jars; install it and Java where they are missing."""
+        """Have Maven copy the jars, where that was not done; install it and Java where they are missing."""
+        debian.install("openjdk-17-jre-headless", lambda: debian.program("java"))
         if self._is_fetched():
             return
-        debian.install("openjdk-17-jre-headless", lambda: debian.program("java"))
         debian.install("maven", lambda: debian.program("mvn"))
         _copy_jars(self._jars)
         self._fetched_mark.touch()
