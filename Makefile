@@ -42,7 +42,7 @@ chaos: install ## Harm a mesh at moments drawn from SEED=1 and audit it; SCENARI
 
 .PHONY: bench-peers
 bench-peers: install ## Measure other SMS gateways beside this commit; PEERS=kannel-smpp: that one
-	$(BIN)/python -m bench.peers $(PEERS) $(if $(RUNS),--runs $(RUNS))
+	$(BIN)/python -m bench.peers $(PEERS) $(if $(RUNS),--runs $(RUNS)) $(if $(MESSAGES),--messages-max $(MESSAGES))
 
 .PHONY: lint
 lint: install ## Check style, types, borders between folders, contracts and generated files
