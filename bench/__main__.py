@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from bench import batch_sms, im_lateness, isolation, ledger, memory, raw_limits, single_sms, start_time
+from bench import batch_sms, brands, im_lateness, isolation, ledger, memory, raw_limits, single_sms, start_time
 from bench.engine_choice import HOME, DatabaseEngine, DatabaseName, running_database
 from bench.figures import Figure, show, write
 from engines.engine import EngineMissingError
@@ -22,6 +22,8 @@ Row: TypeAlias = Callable[[DatabaseEngine, int], Awaitable[list[Figure]]]
 ROWS: dict[str, Row] = {
     "ledger": ledger.measure,
     "raw-limits": raw_limits.measure,
+    "brands": brands.measure_brands,
+    "full-table": brands.measure_full_table,
     "im-lateness": im_lateness.measure,
     **{f"single-sms-{number}": partial(single_sms.measure, connections=number) for number in single_sms.MESSAGES},
     "batch-sms": batch_sms.measure,

@@ -70,6 +70,11 @@ class NaiveLedger:
             row = {"brand_id": brand_id, "available": num, "frozen": 0, "spent": 0}
             await connection.execute(sa.insert(_account), row)
 
+    async def balance(self, brand_id: int) -> sa.Row[tuple[int, int, int, int]]:
+        """Read an account's amounts."""
+        async with self._begin() as connection:
+            return (await connection.execute(_LOCK, {"brand": brand_id})).one()
+
     async def freeze(self, brand_id: int, request_id: str, num: int) -> None:
         """Hold credits. Raises RefusedError."""
         async with self._begin() as connection:
