@@ -18,6 +18,19 @@ ROWS_AT_ONCE_MAX = 50
 """Rows that one statement may write in the event loop: some 0.2 ms."""
 
 
+class _FileConnection(sqlite3.Connection):
+    """A connection that gives up its transaction when it is closed.
+
+    SQLite by itself keeps a closed connection, and the write lock with it, until the last statement is forgotten: those
+    of a cancelled caller live in its traceback, for as long as the garbage collector takes its time.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
+
+
 class LoopConnection(aiosqlite.Connection):
     """A connection whose short statements run in the event loop itself. One transaction uses it at a time.
 
@@ -61,7 +74,13 @@ async def connect(path: str, lock_timeout_seconds: float) -> LoopConnection:
     """Open a database file. Nothing but BEGIN below starts a transaction."""
 
     def open_file() -> sqlite3.Connection:
-        return sqlite3.connect(path, timeout=lock_timeout_seconds, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(
+            path,
+            timeout=lock_timeout_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_FileConnection,
+        )
 
     connection = LoopConnection(open_file)
     connection._thread.daemon = True  # noqa: SLF001  # as SQLAlchemy does: a forgotten one must not keep the process

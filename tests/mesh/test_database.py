@@ -221,5 +221,24 @@ async def test_callers_cancelled_at_any_moment_leave_no_lock_and_no_half_transac
     assert all((one ^ 1) in found for one in found if one != 1000)
 
 
+@pytest.mark.parametrize("moment", range(8))
+async def test_a_cancelled_writer_lets_go_of_the_lock_while_its_traceback_is_kept(
+    database: Database, moment: int
+) -> None:
+    """Many rows, which go to the driver's thread: the caller is cancelled while the statement runs."""
+
+    async def write_many() -> None:
+        async with database.write() as connection:
+            await database.insert_ignore(connection, thing, [{"id": one, "name": "x" * 100} for one in range(20_000)])
+            await connection.execute(sa.select(thing))
+
+    writer = asyncio.create_task(write_many())
+    await asyncio.sleep(0.002 * moment)
+    writer.cancel()
+    (kept,) = await asyncio.gather(writer, return_exceptions=True)
+    assert isinstance(kept, asyncio.CancelledError)
+    await insert(database, 100_000)
+
+
 async def _read(database: Database) -> None:
     await ids(database)
