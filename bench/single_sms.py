@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from bench import http_load
 from bench.engine_choice import DatabaseEngine
-from bench.figures import Figure, Target, at_least, at_most, percentile
+from bench.figures import Figure, Target, at_least, at_most, percentile, ratios
 from bench.fresh_brands import fresh_brands
 from bench.local import Measured, measured_mesh
 from bench.processes import OF_ONE_SMS, cpu_seconds, cpu_us_per_message, pids_of
@@ -30,6 +30,7 @@ TARGETS: dict[str, Target] = {"settled": at_least(2500), "accept p99": at_most(6
 """Those of 64 connections."""
 
 _WARM_UP_MESSAGES = 500
+_LOAD = "the load"
 _RATE, _LATENCY, _COST = "SMS/s", "ms", "us CPU/SMS"
 
 
@@ -65,7 +66,7 @@ async def run(measured: Measured, database: DatabaseEngine, app: App, connection
         settled=messages / (settled_at - seen.began_at),
         p50_ms=percentile(seen.latencies_ms, 50),
         p99_ms=percentile(seen.latencies_ms, 99),
-        costs_us={**costs_us, "the load": seen.cpu_seconds / messages * 1e6},
+        costs_us={**costs_us, _LOAD: seen.cpu_seconds / messages * 1e6},
     )
 
 
@@ -100,7 +101,13 @@ def _figures(runs: Sequence[Run], connections: int) -> list[Figure]:
         Figure(row, "accept p50", _LATENCY, tuple(one.p50_ms for one in runs)),
         Figure(row, "accept p99", _LATENCY, tuple(one.p99_ms for one in runs), targets.get("accept p99")),
     ]
-    shown = [name for name in (*OF_ONE_SMS, "the load") if name in runs[0].costs_us]
+    shown = [name for name in (*OF_ONE_SMS, _LOAD) if name in runs[0].costs_us]
     costs = [Figure(row, name, _COST, tuple(one.costs_us[name] for one in runs)) for name in shown]
     total = Figure(row, "all processes", _COST, tuple(sum(one.costs_us.values()) for one in runs))
-    return [*figures, *costs, total]
+    outside = Figure(row, "the sandbox and the load", _COST, tuple(_outside_us(one) for one in runs))
+    return [*figures, *costs, total, ratios(row, "the sandbox and the load / all processes", outside, total)]
+
+
+def _outside_us(run: Run) -> float:
+    """Answer what the measurement itself costs: a real installation has neither."""
+    return run.costs_us["sandbox"] + run.costs_us[_LOAD]
