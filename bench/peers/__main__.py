@@ -40,7 +40,11 @@ def main(
         raise typer.BadParameter(f"unknown: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     works = [Work(min(one.messages, messages_max), one.connections, one.recipients) for one in WORKS]
     peers = [PEERS[name] for name in names or PEERS if _is_here(PEERS[name])]
-    figures = asyncio.run(_measure(peers, works, runs, database))
+    try:
+        figures = asyncio.run(_measure(peers, works, runs, database))
+    except (EngineMissingError, ServerFailedError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     show(figures)
     write(figures, output, database)
     typer.echo(f"written to {output}")
@@ -64,14 +68,23 @@ async def _measure(peers: Sequence[Peer], works: Sequence[Work], runs: int, data
         for number in range(1, runs + 1):
             typer.echo(f"run {number} of {runs}: brandmesh")
             own.append(await ours.measure(engine, works))
-            for peer in [one for one in peers if one.name in by_peer]:
-                typer.echo(f"run {number} of {runs}: {peer.name}")
-                try:
-                    by_peer[peer.name].append(await _measure_peer(peer, works))
-                except _FAILURES as error:
-                    typer.echo(f"{peer.name}: left out: {error}", err=True)
-                    del by_peer[peer.name]
+            for name in list(by_peer):
+                typer.echo(f"run {number} of {runs}: {name}")
+                results = await _unless_it_fails(PEERS[name], works)
+                if results is None:
+                    del by_peer[name]
+                else:
+                    by_peer[name].append(results)
     return list(_figures(own, {PEERS[name]: results for name, results in by_peer.items()}))
+
+
+async def _unless_it_fails(peer: Peer, works: Sequence[Work]) -> Results | None:
+    """Measure a peer, or say why it is left out from here on."""
+    try:
+        return await _measure_peer(peer, works)
+    except _FAILURES as error:
+        typer.echo(f"{peer.name}: left out: {error}", err=True)
+        return None
 
 
 async def _measure_peer(peer: Peer, works: Sequence[Work]) -> Results:

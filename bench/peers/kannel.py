@@ -150,9 +150,11 @@ class _Sent:
         self._awaited = sent_total(await self._status()) + count
 
     async def complete(self, seconds_max: float) -> float:
-        async with asyncio.timeout(seconds_max):
-            while sent_total(await self._status()) < self._awaited:  # noqa: ASYNC110  # bearerbox sends no event
-                await asyncio.sleep(_POLL_SECONDS)
+        deadline = time.monotonic() + seconds_max
+        while (sent := sent_total(await self._status())) < self._awaited:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"fakesmsc lacks {self._awaited - sent} messages after {seconds_max:g} s")
+            await asyncio.sleep(_POLL_SECONDS)
         return time.time()
 
     async def _status(self) -> str:
