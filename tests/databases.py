@@ -26,6 +26,8 @@ _numbers = itertools.count()
 _server_urls: dict[str, str] = {}
 """What this process made on the server, by name."""
 
+_migrated_urls: set[str] = set()
+
 
 async def empty_database(directory: Path, name: str, scripts: Path, metadata: sa.MetaData) -> str:
     """Make a service's database with the tables that its migrations make and no rows; answer its URL.
@@ -57,7 +59,9 @@ def service_databases(*services: str) -> AbstractAsyncContextManager[str]:
 
 async def _empty(url: str, scripts: Path, metadata: sa.MetaData) -> None:
     database = Database(url)
-    await migrations.upgrade(database, scripts)
+    if url not in _migrated_urls:
+        await migrations.upgrade(database, scripts)
+        _migrated_urls.add(url)
     async with database.write() as connection:
         for table in reversed(metadata.sorted_tables):
             # Its one row comes with the migrations.

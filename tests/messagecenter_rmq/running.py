@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from brandmesh.messagecenter.v1 import messagecenter_pb2, messagecenter_pb2_grpc
 from brandmesh.txim.v1 import txim_pb2, txim_pb2_grpc
-from mesh import migrations
 from mesh.bus.port import Bus
 from mesh.channel import Peer
-from mesh.database import Database
 from mesh.ids import IdAllocator
 from mesh.server import Server
 from mesh.settings import RpcSettings
@@ -31,7 +30,9 @@ from messagecenter_rpc.sweeping import Sweeping
 from messagecenter_rpc.technicians import Technicians
 from messagecenter_rpc.templates import Templates
 from messagecenter_rpc.wiring import MIGRATIONS as MESSAGECENTER_MIGRATIONS
+from tests.databases import empty_database
 from tests.sms_rpc.control import Clock, ClockedDatabase, Faults, faulty
+from txim_rpc import tables as txim_tables
 from txim_rpc.accounts import Accounts
 from txim_rpc.commands import Commands
 from txim_rpc.service import Im
@@ -53,7 +54,7 @@ async def start_messagecenter(  # noqa: PLR0917  # what a test has in its hands
     directory: Path, bus: Bus, clock: Clock, faults: Faults, txim_peer: Peer, stack: AsyncExitStack
 ) -> Service:
     """Start messagecenter_rpc on an empty database."""
-    database = await _database(directory, "messagecenter", MESSAGECENTER_MIGRATIONS, clock, stack)
+    database = await _database(directory, "messagecenter", MESSAGECENTER_MIGRATIONS, tables.metadata, clock, stack)
     ids, publisher = IdAllocator(database, tables.id_block), Publisher(database, bus)
     accepting = await stack.enter_async_context(Accepting(database, ids, publisher))
     services = messagecenter_pb2.DESCRIPTOR.services_by_name
@@ -87,7 +88,7 @@ async def start_txim(
     directory: Path, settings: TxImSettings, clock: Clock, faults: Faults, stack: AsyncExitStack
 ) -> Service:
     """Start txim_rpc on an empty database."""
-    database = await _database(directory, "txim", TXIM_MIGRATIONS, clock, stack)
+    database = await _database(directory, "txim", TXIM_MIGRATIONS, txim_tables.metadata, clock, stack)
     session = await stack.enter_async_context(open_session(settings))
     commands = Commands(build_tencent(settings, session), clock.seconds)
     accounts = await stack.enter_async_context(Accounts(database, commands, cached_max=settings.accounts_cached_max))
@@ -114,13 +115,9 @@ async def _start(server: Server, name: str, stack: AsyncExitStack) -> Service:
     return Service(peer, server.address)
 
 
-async def _database(directory: Path, name: str, scripts: Path, clock: Clock, stack: AsyncExitStack) -> ClockedDatabase:
-    """Copy the file that every test starts from: migrating takes longer than most tests."""
-    template = directory.parent / f"{name}-template.db"
-    if not template.exists():
-        migrated = Database(f"sqlite:///{template}")
-        await migrations.upgrade(migrated, scripts)
-        await migrated.close()
-    database = ClockedDatabase(f"sqlite:///{shutil.copy(template, directory / f'{name}.db')}", clock)
+async def _database(  # noqa: PLR0917  # what a test has in its hands
+    directory: Path, name: str, scripts: Path, metadata: sa.MetaData, clock: Clock, stack: AsyncExitStack
+) -> ClockedDatabase:
+    database = ClockedDatabase(await empty_database(directory, name, scripts, metadata), clock)
     stack.push_async_callback(database.close)
     return database

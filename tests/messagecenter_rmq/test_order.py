@@ -73,7 +73,7 @@ def texts(chain: Chain) -> list[int]:
 
 
 async def until_sent(chain: Chain, count: int) -> None:
-    await eventually(lambda: len(chain.tencent.sends) >= count, timeout_seconds=30)
+    await eventually(lambda: len(chain.tencent.sends) >= count, timeout_seconds=60)
 
 
 @SILENT
@@ -86,7 +86,10 @@ async def test_what_is_due_first_leaves_first_and_at_the_rate(tmp_path: Path) ->
         chain.clock.pass_seconds(10)
         async with working(chain, chain.first):
             await until_sent(chain, 180)
-        assert texts(chain) == list(range(180))
+        arrived = texts(chain)
+        assert sorted(arrived) == list(range(180))
+        # On connections of their own, neighbours may change places on the way.
+        assert all(abs(place - number) <= 3 for place, number in enumerate(arrived))
         at = [sent.at_seconds for sent in chain.tencent.sends]
         assert all(late - early >= 0.9 for early, late in zip(at, at[PER_SECOND:], strict=False)), "over the rate"
         assert at[-1] - at[0] <= 3 * 180 / PER_SECOND, "far under the rate"
@@ -113,13 +116,13 @@ async def test_a_brand_with_very_many_calls_does_not_hold_up_another(tmp_path: P
         template_id = await chain.put_template("{number}")
         await chain.open_kitchen(template_id=template_id)
         await chain.open_kitchen(OTHER_BRAND)
-        await call_many(chain, 2500)
+        await call_many(chain, 1500)
         async with working(chain, chain.first):
             await until_sent(chain, 50)
             call_id = await chain.call(brandId=OTHER_BRAND)
             await eventually(lambda: _is_sent(chain, call_id), timeout_seconds=30)
-            assert len(chain.tencent.sends) < 2000
-            await until_sent(chain, 2501)
+            assert len(chain.tencent.sends) < 1300
+            await until_sent(chain, 1501)
 
 
 async def test_a_message_to_one_account_does_not_wait_behind_one_to_many(tmp_path: Path) -> None:
