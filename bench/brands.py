@@ -88,10 +88,10 @@ async def measure_brands(database: DatabaseEngine, runs: int) -> list[Figure]:
     """Measure with each number of brands `runs` times, on one mesh where all of them are open."""
     async with measured_mesh(database) as measured, _sender(measured, database, max(BRANDS)) as sender:
         results = {brands: [await sender.run(brands) for _ in range(runs)] for brands in BRANDS}
-    figures = [figure for brands in BRANDS for figure in _figures(f"{brands:,} brands", results[brands])]
-    costs = {brands: _cost(f"{brands:,} brands", results[brands]) for brands in BRANDS}
+    figures = [figure for brands in BRANDS for figure in _figures(_brands(brands), results[brands])]
+    costs = {brands: _cost(_brands(brands), results[brands]) for brands in BRANDS}
     few = BRANDS[0]
-    compared = [ratios(ROW, f"{many:,} brands to {few}", costs[many], costs[few], MORE_AT_MOST) for many in BRANDS[1:]]
+    compared = [ratios(ROW, f"{_brands(many)} to {few}", costs[many], costs[few], MORE_AT_MOST) for many in BRANDS[1:]]
     return [*figures, *compared]
 
 
@@ -126,6 +126,10 @@ async def _sender(measured: Measured, database: DatabaseEngine, brands: int) -> 
     await rows.close()
     await sms_peer.close()
     await cost_peer.close()
+
+
+def _brands(count: int) -> str:
+    return f"{count:,} brand{'s' if count > 1 else ''}"
 
 
 def _request(brand_id: int) -> sms_pb2.SendSmsRequest:

@@ -18,6 +18,9 @@ from mesh.errors import DomainError, FieldViolation
 
 _COMMIT_ATTEMPTS = 3
 _BATCH_MAX = 512
+_TURN_MIN = 4
+"""An account is locked, read and written once a commit, whatever is done to it."""
+
 _PENDING_MAX = 50_000
 
 _batch_size = Histogram(
@@ -49,6 +52,7 @@ class Ledger:
             name="the ledger",
             key=lambda operation: operation.brand_id,
             batch_max=_BATCH_MAX,
+            turn_min=_TURN_MIN,
             pending_max=_PENDING_MAX,
             poison=(Exception,),
         )

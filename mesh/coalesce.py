@@ -66,8 +66,10 @@ class Coalescer(Generic[Item, Result]):
     """Collects items of many callers into batches and hands each caller its own result.
 
     `key` names whose turn an item is: batches take from all keys in turn, so that one busy key does not keep the others
-    waiting; items of one key stay in order. `in_flight_max` batches run at once; with 1, batches run strictly one after
-    the other. A caller that is cancelled leaves its item in the batch, because a commit can no longer leave it out.
+    waiting; items of one key stay in order. Where more keys wait than a batch has room for, a turn is `turn_min` items
+    nevertheless, for work of which a part is done once a key and batch. `in_flight_max` batches run at once; with 1,
+    batches run strictly one after the other. A caller that is cancelled leaves its item in the batch, because a commit
+    can no longer leave it out.
 
     `pace_seconds` is the least time between the starts of two batches, unless so much waits that the next one is full:
     the longest that an item may be kept from its batch for the sake of those that come after it.
@@ -85,6 +87,7 @@ class Coalescer(Generic[Item, Result]):
         batch_max: int,
         pending_max: int,
         key: Callable[[Item], Hashable] = lambda _: None,
+        turn_min: int = 1,
         in_flight_max: int = 1,
         pace_seconds: float = 0.0,
         poison: tuple[type[Exception], ...] = (),
@@ -94,6 +97,7 @@ class Coalescer(Generic[Item, Result]):
         self._batch_max = batch_max
         self._pending_max = pending_max
         self._key = key
+        self._turn_min = turn_min
         self._in_flight_max = in_flight_max
         self._pace_seconds = pace_seconds
         self._clock = time.monotonic
@@ -186,10 +190,13 @@ class Coalescer(Generic[Item, Result]):
         batch: list[_Pending[Item, Result]] = []
         while self._queues and len(batch) < self._batch_max:
             # A share for each key that waits now; what is left over goes round again.
-            share = max(1, (self._batch_max - len(batch)) // len(self._queues))
-            for _ in range(min(len(self._queues), self._batch_max - len(batch))):
+            share = max(self._turn_min, (self._batch_max - len(batch)) // len(self._queues))
+            for _ in range(len(self._queues)):
+                room = self._batch_max - len(batch)
+                if not room:
+                    break
                 key, queue = self._queues.popitem(last=False)
-                batch.extend(queue.popleft() for _ in range(min(share, len(queue))))
+                batch.extend(queue.popleft() for _ in range(min(share, len(queue), room)))
                 if queue:
                     self._queues[key] = queue
         self._pending_count -= len(batch)

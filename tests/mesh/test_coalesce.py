@@ -139,6 +139,24 @@ async def test_more_keys_than_a_batch_holds_take_turns(worker: Worker, coalescer
         assert set(served[turn * len(keys) : (turn + 1) * len(keys)]) == set(keys)
 
 
+async def test_turns_may_be_longer_where_keys_do_not_all_fit(worker: Worker) -> None:
+    coalescer = Coalescer[int, int](
+        worker.apply, name="the test", key=lambda item: item // 10, batch_max=8, pending_max=100, turn_min=3
+    )
+    keys = range(10, 200, 10)
+    async with coalescer:
+        await coalescer.submit_all([key + number for key in keys for number in range(4)])
+    assert [len(batch) for batch in worker.batches] == [8] * 9 + [4]
+    assert worker.batches[:3] == [
+        [10, 11, 12, 20, 21, 22, 30, 31],
+        [40, 41, 42, 50, 51, 52, 60, 61],
+        [70, 71, 72, 80, 81, 82, 90, 91],
+    ]
+    served = [item for batch in worker.batches for item in batch]
+    for key in keys:
+        assert [item for item in served if item // 10 == key // 10] == [key, key + 1, key + 2, key + 3]
+
+
 async def test_refuses_what_would_overfill_it_before_taking_any(worker: Worker, coalescer: Coalescer[int, int]) -> None:
     first = await occupy(worker, coalescer)
     full = asyncio.create_task(coalescer.submit_all([1] * (PENDING_MAX - 1)))
