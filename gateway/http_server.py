@@ -29,6 +29,34 @@ LINGER_SECONDS_MAX = 5.0
 """How long the rest of a body is read and dropped after its request was answered, so that the answer is not lost."""
 
 
+class WholeAnswers(asyncio.Transport):
+    """A connection as one request sees it: uvicorn writes an answer's head and body apart, here they leave together.
+
+    The system call for each of the two, and the caller waking up for the first of them, cost a sixth of a request.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._parts.append(bytes(data))
+
+    def flush(self) -> None:
+        """Send what was written."""
+        if self._parts:
+            self._transport.write(b"".join(self._parts))
+            self._parts.clear()
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -48,6 +76,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._answers = WholeAnswers(transport)
         self._close_after(HEAD_SECONDS_MAX)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -79,6 +108,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._keep_open()
         super().on_headers_complete()
+        if not self.expect_100_continue:
+            self.cycle.transport = self._answers
 
     def on_message_complete(self) -> None:
         self._is_in_message = False
@@ -87,6 +118,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._answers.flush()
         super().on_response_complete()
         if self._is_in_message:
             self._close_after(LINGER_SECONDS_MAX)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 import orjson
 
@@ -92,12 +92,13 @@ class ChuanglanWebhook:
             raise refuse("WEBHOOK_REFUSED", "this address may not push here")
 
     def _check_sender(self, query: str) -> None:
-        try:
-            parameters = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMETERS_MAX))
-        except ValueError:
-            raise body_too_large(PUSH_BYTES_MAX) from None
-        receiver = _same(self._access.receiver, parameters.get("receiver", ""))
-        password = _same(self._access.password, parameters.get("pswd", ""))
+        parts = query.split("&")
+        if len(parts) > PARAMETERS_MAX:
+            raise body_too_large(PUSH_BYTES_MAX)
+        # The rest is decoded where it is understood.
+        parameters = dict(part.partition("=")[::2] for part in parts)
+        receiver = _same(self._access.receiver, unquote_plus(parameters.get("receiver", "")))
+        password = _same(self._access.password, unquote_plus(parameters.get("pswd", "")))
         if not (receiver and password):
             raise refuse("WEBHOOK_REFUSED", "receiver or pswd is wrong")
 

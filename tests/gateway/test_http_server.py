@@ -8,6 +8,7 @@ import pytest
 from gateway import http_server
 from mesh.testing import eventually
 from tests.gateway.harness import BRAND, Served, ServeGateway
+from tests.gateway.test_api import SEND
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -117,3 +118,23 @@ async def test_caller_that_leaves_in_its_body_does_no_harm(serve: ServeGateway) 
             return response.status == 200
 
     await eventually(has_place)
+
+
+async def test_caller_that_waits_for_leave_to_send_its_body_gets_it(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    body = json.dumps(SEND).encode()
+    head = f"POST /v1/brands/{BRAND}/sms HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {served.key}\r\n"
+    writer.write(
+        f"{head}expect: 100-continue\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    )
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_connection_is_kept_after_the_answer_to_head(served: Served) -> None:
+    last = b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    answer = await served.raw(b"HEAD /healthz HTTP/1.1\r\nhost: a\r\n\r\n" + last)
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+    assert answer.count(b'{"status":"alive"}') == 1
