@@ -22,6 +22,7 @@ _IM_FINAL = frozenset({"sent", "skipped", "failed", "cancelled", "unknown"})
 _WAITING = frozenset({"submitted", "unknown"})
 """Waits for a receipt: 72 hours, where none comes."""
 _NEVER_SENT = frozenset({"cancelled", "blocked"})
+_TOO_OLD = frozenset({"EXPIRED", "IM_EXPIRED"})
 _SENT_ONCE = frozenset({"delivered", "submitted", "unconfirmed"})
 
 
@@ -190,6 +191,17 @@ def _calls_are_kept(world: World) -> Iterator[str]:
     yield from (f"call {call.name} ({call.call_id}) is lost" for call in world.told.calls if call.call_id not in kept)
 
 
+def _nothing_is_too_old(world: World) -> Iterator[str]:
+    """A run is shorter than the useful life of anything, so what was given up for its age was misjudged."""
+    for brand in world.brands:
+        for message in brand.messages:
+            if message.failure_reason in _TOO_OLD:
+                yield f"message {message.message_id} was given up as {message.failure_reason}"
+        for record in brand.im_records:
+            if record.reason in _TOO_OLD and record.status != "sent":
+                yield f"a record of call {record.call_id} is {record.status} as {record.reason}"
+
+
 def _purchases_are_granted_once(world: World) -> Iterator[str]:
     """A paid order is fulfilled, an unpaid one is not, and what was granted is what was bought."""
     orders = {order.order_id: order for brand in world.brands for order in brand.orders}
@@ -240,6 +252,7 @@ RULES: Mapping[str, Callable[[World], Iterator[str]]] = {
     "a cancel holds": _cancels_hold,
     "an acknowledged call is kept": _calls_are_kept,
     "a call is heard once": _calls_are_heard_once,
+    "nothing is given up as too old": _nothing_is_too_old,
     "a purchase is granted once": _purchases_are_granted_once,
     "queues are empty": _nothing_waits,
     "nothing is a dead letter": _no_dead_letters,
@@ -252,6 +265,7 @@ LASTING = frozenset(
     {
         "a request makes its messages once",
         "a message is sent once",
+        "nothing is given up as too old",
         "no process died by itself",
         "no error is logged",
         "apps get definite answers",

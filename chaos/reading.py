@@ -100,7 +100,7 @@ async def _im_records(customer: Customer, call_ids: list[str]) -> list[ImRecord]
     async def read(call_id: str) -> list[ImRecord]:
         async with turns:
             call = await customer.app.ok("GET", f"/imCalls/{call_id}")
-        return [ImRecord(call_id, one["account"], one["status"]) for one in call["records"]]
+        return [ImRecord(call_id, one["account"], one["status"], one["reason"]) for one in call["records"]]
 
     return [record for records in await asyncio.gather(*map(read, call_ids)) for record in records]
 

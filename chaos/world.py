@@ -59,6 +59,7 @@ class ImRecord:
     call_id: str
     account: str
     status: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

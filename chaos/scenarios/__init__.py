@@ -1,9 +1,9 @@
 """The scenarios there are, by name."""
 
 from chaos.scenario import Scenario, together
-from chaos.scenarios import clocks, kill_any, provider, queue
+from chaos.scenarios import clocks, disk_full, kill_any, provider, queue
 
-_ALONE = (kill_any.SCENARIO, provider.SCENARIO, queue.SCENARIO, clocks.SCENARIO)
+_ALONE = (kill_any.SCENARIO, provider.SCENARIO, queue.SCENARIO, clocks.SCENARIO, disk_full.SCENARIO)
 _AT_ONCE = together(
     "at-once",
     "processes killed, an outside world that misbehaves, and queues in disorder, all at once",

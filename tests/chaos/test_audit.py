@@ -162,6 +162,11 @@ DOCTORED: dict[str, list[Callable[[World], World]]] = {
         lambda w: im_status(w, "sent", "queued"),
         lambda w: im_status(w, "sent", "sent"),
     ],
+    "nothing is given up as too old": [
+        lambda w: message_with(w, "m2", failure_reason="EXPIRED"),
+        lambda w: brand_with(w, im_records=[ImRecord("c1", "kitchen", "failed", "IM_EXPIRED")]),
+        lambda w: brand_with(w, im_records=[ImRecord("c1", "kitchen", "skipped", "EXPIRED")]),
+    ],
     "a purchase is granted once": [
         lambda w: order_status(w, "paid", "cancelled"),
         lambda w: order_status(w, "fulfilled", "fulfilled"),
