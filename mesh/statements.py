@@ -7,7 +7,7 @@ once for each dialect, and its rows go to the driver as tuples in the order of i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ IN_MAX = 500
 """Values in one IN list: well below what any of the databases takes."""
 
 Row = Mapping[str, Any]
-Change = sa.Insert | sa.Update | sa.Delete
+Change = sa.Update | sa.Delete
 
 _STATEMENTS_MAX = 500
 
@@ -40,12 +40,6 @@ async def read_in(
     return rows
 
 
-@cache
-def insert_into(table: sa.Table) -> sa.Insert:
-    """Answer the one statement that inserts into a table."""
-    return sa.insert(table)
-
-
 async def execute_many(connection: AsyncConnection, statement: Change, rows: Sequence[Row]) -> CursorResult[Any]:
     """Run a statement for each of `rows`, of which there is one at least and all have the same names.
 
@@ -64,7 +58,7 @@ class _Compiled(NamedTuple):
 
 @lru_cache(maxsize=_STATEMENTS_MAX)
 def _compile(statement: Change, dialect: Dialect, names: tuple[str, ...]) -> _Compiled:
-    compiled: Any = statement.compile(dialect=dialect, column_keys=names if statement.is_insert else None)
+    compiled: Any = statement.compile(dialect=dialect)
     places = compiled.positiontup
     own = {name: value for name, value in compiled.params.items() if name not in names}
     pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mesh.bulk_rows import update_rows
 from mesh.database import Database
-from mesh.statements import execute_many, read_in, select_in
+from mesh.statements import read_in, select_in
 from sms_rpc import storage
 from sms_rpc.domain import (
     RECEIPT_SECONDS_MAX,
@@ -200,26 +199,11 @@ async def move_dispatches(
     """Take locked dispatches through one event of DISPATCH_TRANSITIONS, and set `values` on each."""
     if not rows:
         return
-    parameters = [
-        {
-            "id": row.dispatch_id,
-            "from_state": row.state,
-            "to_state": dispatch_target(DispatchState(row.state), event).value,
-            **{f"to_{name}": value for name, value in further.items()},
-        }
+    changed = [
+        (dispatch_target(DispatchState(row.state), event).value, *further.values(), row.dispatch_id, row.state)
         for row, further in zip(rows, values, strict=True)
     ]
-    await execute_many(connection, _move_statement(tuple(values[0])), parameters)
-
-
-@cache
-def _move_statement(names: tuple[str, ...]) -> sa.Update:
-    """Build the compare-and-set of a dispatch that sets further columns `names`."""
-    return (
-        sa.update(dispatch)
-        .where(dispatch.c.dispatch_id == sa.bindparam("id"), dispatch.c.state == sa.bindparam("from_state"))
-        .values(state=sa.bindparam("to_state"), **{name: sa.bindparam(f"to_{name}") for name in names})
-    )
+    await update_rows(connection, dispatch, ("state", *values[0]), ("dispatch_id", "state"), changed)
 
 
 def ranges_of(rows: Sequence[Any]) -> list[tuple[int, int]]:

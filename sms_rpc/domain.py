@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 CHUNK_MAX = 1000
 """Recipients of one provider call at most (ChuangLan V1)."""
@@ -213,9 +214,11 @@ def queue_name(brand_id: int, sms_type: SmsType, mode: SmsMode) -> str:
 QUEUE_PREFIX = "sms.send."
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One accepted request: what was asked, and the freeze that pays for it. Its id is its first record's."""
+class Task(NamedTuple):
+    """One accepted request: what was asked, and the freeze that pays for it. Its id is its first record's.
+
+    A tuple in the order of its table's columns, as are the two below: there are many of them.
+    """
 
     task_id: int
     brand_id: int
@@ -235,8 +238,7 @@ class Task:
     created_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One message to one phone. Times are 0 until they happen."""
 
     record_id: int
@@ -256,6 +258,24 @@ class Record:
     provider_code: str = ""
     provider_message_id: str = ""
     payment_id: str = ""
+
+
+class NewDispatch(NamedTuple):
+    """A dispatch as it begins."""
+
+    dispatch_id: int
+    record_count: int
+    task_id: int
+    brand_id: int
+    sms_type: str
+    mode: str
+    state: str
+    outcome: str
+    payment_id: str
+    attempt: int
+    wanted_at_ms: int
+    look_at_ms: int
+    consumer: str
 
 
 TERMINAL = frozenset(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Self
 
-from sms_rpc.acceptance import PreparedSend
+from sms_rpc.acceptance import PreparedSend, Recipient
 from sms_rpc.clients import FreezeOrder
-from sms_rpc.domain import USEFUL_SECONDS, DispatchState, Record, RecordStatus, Task
+from sms_rpc.domain import USEFUL_SECONDS, DispatchState, NewDispatch, Record, RecordStatus, Task
 
 LOST_AFTER_MS = 30_000
 """How long a queued dispatch may go unclaimed before the sweep looks whether its queue lost it."""
@@ -34,11 +36,11 @@ def freeze_order(send: PreparedSend, blocked: frozenset[str], now_ms: int) -> Fr
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A send that is checked and frozen, and knows its ids and its blocked recipients."""
+    """A send that is checked and frozen, laid out. Records and dispatches stand in the order of their ids."""
 
-    send: PreparedSend
-    blocked: frozenset[str]
     task: Task
+    records: Sequence[Record]
+    dispatches: Sequence[NewDispatch]
 
     @classmethod
     def lay_out(
@@ -51,7 +53,7 @@ class Plan:
         order: FreezeOrder,
         now_ms: int,
     ) -> Self:
-        """Make the task. Its records get the ids from `task_id` on."""
+        """Make the task, and records and dispatches with the ids from `task_id` on."""
         request = send.request
         task = Task(
             task_id=task_id,
@@ -71,63 +73,65 @@ class Plan:
             schedule_at_ms=request.schedule_at_ms,
             created_at_ms=now_ms,
         )
-        return cls(send, blocked, task)
+        return cls(task, _records(task, send.recipients, blocked), _dispatches(task, send.chunk_sizes()))
 
     @property
     def is_large(self) -> bool:
         """Whether it is stored in several transactions, so that others get their turn in between."""
-        return len(self.send.recipients) > LARGE
+        return len(self.records) > LARGE
 
     @property
     def first_dispatch_state(self) -> DispatchState:
         """Where its dispatches start."""
-        return DispatchState.WAITING if self.task.schedule_at_ms else DispatchState.QUEUED
+        return _first_dispatch_state(self.task)
 
-    def records(self) -> list[Record]:
-        """Lay out one record a recipient, in the order of their ids."""
-        task, status = self.task, _first_status(self.task)
-        queued_at_ms = task.created_at_ms if status is RecordStatus.QUEUED else 0
-        return [
-            Record(
-                record_id=task.task_id + position,
-                task_id=task.task_id,
-                brand_id=task.brand_id,
-                phone=recipient.phone,
-                params=recipient.params,
-                segments=recipient.segments,
-                status=RecordStatus.BLOCKED if recipient.phone in self.blocked else status,
-                accepted_at_ms=task.created_at_ms,
-                queued_at_ms=0 if recipient.phone in self.blocked else queued_at_ms,
-                settled_at_ms=task.created_at_ms if recipient.phone in self.blocked else 0,
-            )
-            for position, recipient in enumerate(self.send.recipients)
-        ]
 
-    def dispatch_rows(self) -> list[dict[str, Any]]:
-        """Lay out the dispatches: consecutive records, one provider call each."""
-        task = self.task
-        rows = []
-        first_id = task.task_id
-        for size in self.send.chunk_sizes():
-            rows.append(
-                {
-                    "dispatch_id": first_id,
-                    "record_count": size,
-                    "task_id": task.task_id,
-                    "brand_id": task.brand_id,
-                    "sms_type": task.sms_type.value,
-                    "mode": task.mode.value,
-                    "state": self.first_dispatch_state.value,
-                    "outcome": "",
-                    "payment_id": "",
-                    "attempt": 0,
-                    "wanted_at_ms": task.schedule_at_ms or task.created_at_ms,
-                    "look_at_ms": task.schedule_at_ms or task.created_at_ms + LOST_AFTER_MS,
-                    "consumer": "",
-                }
-            )
-            first_id += size
-        return rows
+def _records(task: Task, recipients: Sequence[Recipient], blocked: frozenset[str]) -> list[Record]:
+    """Lay out one record a recipient."""
+    status, accepted_at_ms = _first_status(task), task.created_at_ms
+    queued_at_ms = accepted_at_ms if status is RecordStatus.QUEUED else 0
+    return [
+        Record(
+            record_id=record_id,
+            task_id=task.task_id,
+            brand_id=task.brand_id,
+            phone=recipient.phone,
+            params=recipient.params,
+            segments=recipient.segments,
+            status=RecordStatus.BLOCKED if recipient.phone in blocked else status,
+            accepted_at_ms=accepted_at_ms,
+            queued_at_ms=0 if recipient.phone in blocked else queued_at_ms,
+            settled_at_ms=accepted_at_ms if recipient.phone in blocked else 0,
+        )
+        for record_id, recipient in enumerate(recipients, start=task.task_id)
+    ]
+
+
+def _dispatches(task: Task, sizes: Sequence[int]) -> list[NewDispatch]:
+    """Lay out the dispatches: consecutive records, one provider call each."""
+    first_ids = accumulate(sizes, initial=task.task_id)
+    return [
+        NewDispatch(
+            dispatch_id=first_id,
+            record_count=size,
+            task_id=task.task_id,
+            brand_id=task.brand_id,
+            sms_type=task.sms_type.value,
+            mode=task.mode.value,
+            state=_first_dispatch_state(task).value,
+            outcome="",
+            payment_id="",
+            attempt=0,
+            wanted_at_ms=task.schedule_at_ms or task.created_at_ms,
+            look_at_ms=task.schedule_at_ms or task.created_at_ms + LOST_AFTER_MS,
+            consumer="",
+        )
+        for first_id, size in zip(first_ids, sizes, strict=False)
+    ]
+
+
+def _first_dispatch_state(task: Task) -> DispatchState:
+    return DispatchState.WAITING if task.schedule_at_ms else DispatchState.QUEUED
 
 
 def _first_status(task: Task) -> RecordStatus:
@@ -141,4 +145,4 @@ def _first_status(task: Task) -> RecordStatus:
 
 def as_first_answered(task: Task, one: Record) -> Record:
     """Show a record as the first answer showed it: a repeat gets the same answer, whatever has happened since."""
-    return one if one.status is RecordStatus.BLOCKED else replace(one, status=_first_status(task))
+    return one if one.status is RecordStatus.BLOCKED else one._replace(status=_first_status(task))

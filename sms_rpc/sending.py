@@ -27,7 +27,6 @@ from sms_rpc.clients import CostCenter
 from sms_rpc.domain import BLOCKABLE_TYPES, DispatchState, Record, RecordEvent, Task
 from sms_rpc.plan import LARGE, Plan, as_first_answered, freeze_order
 from sms_rpc.publisher import Publication, Publisher
-from sms_rpc.tables import dispatch, record
 
 ANSWERED_MAX = 1000
 """Messages that an answer names."""
@@ -106,7 +105,7 @@ class Sending:
             task = known.get((request.brand_id, request.request_id))
             try:
                 if task is not None:
-                    outcomes[position] = await self._repeat(task, request)
+                    outcomes[position] = await self._repeat(task, request.body_hash())
                 else:
                     prepared[position] = await self._prepare(request, brands, now_ms)
             except DomainError as refusal:
@@ -168,24 +167,23 @@ class Sending:
             outcomes.update(dict.fromkeys(plans, error))
             return
         for position, plan in plans.items():
-            outcomes[position] = Accepted(plan.task, plan.records()[:ANSWERED_MAX])
+            outcomes[position] = Accepted(plan.task, plan.records[:ANSWERED_MAX])
 
     async def _after_conflict(self, plan: Plan) -> Accepted | BaseException:
-        request = plan.send.request
+        task = plan.task
+        key = (task.brand_id, task.request_id)
         async with self._database.read() as connection:
-            key = (request.brand_id, request.request_id)
             known = await storage.read_tasks_by_request(connection, [key])
         if key in known:
             try:
-                return await self._repeat(known[key], request)
+                return await self._repeat(known[key], task.body_hash)
             except DomainError as refusal:
                 return refusal
         try:
-            release_id = f"unstored/{plan.task.task_id}"
-            await self._cost_center.release(request.brand_id, release_id, plan.task.freeze_request_id)
+            await self._cost_center.release(task.brand_id, f"unstored/{task.task_id}", task.freeze_request_id)
         except DomainError as error:
             log.warning("the freeze of an unstored send expires by itself", error=str(error))
-        log.error("a send could not be stored", request_id=request.request_id)
+        log.error("a send could not be stored", request_id=task.request_id)
         return DomainError(
             grpc.StatusCode.FAILED_PRECONDITION, "NOT_STORED", "the send could not be stored; use a new request id"
         )
@@ -203,39 +201,35 @@ class Sending:
             await self._load_chunks(plan)
         async with self._database.write() as connection:
             await storage.insert_tasks(connection, [plan.task for plan in plans])
-            await storage.insert_rows(connection, record, [storage.record_row(r) for p in small for r in p.records()])
-            await storage.insert_rows(connection, dispatch, [row for p in small for row in p.dispatch_rows()])
+            await storage.insert_records(connection, [one for plan in small for one in plan.records])
+            await storage.insert_dispatches(connection, [one for plan in small for one in plan.dispatches])
             for plan in large:
                 await storage.finish_loading(connection, plan.task.task_id, plan.first_dispatch_state)
         await self._publish([plan for plan in plans if not plan.task.schedule_at_ms])
 
     async def _load_chunks(self, plan: Plan) -> None:
-        records = plan.records()
-        start = 0
-        for row in plan.dispatch_rows():
-            chunk = records[start : start + row["record_count"]]
-            start += row["record_count"]
+        for loaded in plan.dispatches:
+            start = loaded.dispatch_id - plan.task.task_id
             async with self._database.write() as connection:
-                await storage.insert_rows(connection, record, [storage.record_row(one) for one in chunk])
-                loading = {**row, "state": DispatchState.LOADING.value}
-                await storage.insert_rows(connection, dispatch, [loading])
+                await storage.insert_records(connection, plan.records[start : start + loaded.record_count])
+                await storage.insert_dispatches(connection, [loaded._replace(state=DispatchState.LOADING.value)])
 
     async def _publish(self, plans: Sequence[Plan]) -> None:
         publications = [
-            Publication(row["dispatch_id"], row["record_count"], plan.task.brand_id, plan.task.sms_type, plan.task.mode)
+            Publication(one.dispatch_id, one.record_count, plan.task.brand_id, plan.task.sms_type, plan.task.mode)
             for plan in plans
-            for row in plan.dispatch_rows()
+            for one in plan.dispatches
         ]
         failed = await self._publisher.publish(publications)
         if failed:
             await withhold(self._database, failed)
 
-    async def _repeat(self, task: Task, request: SendRequest) -> Accepted:
-        if task.body_hash != request.body_hash():
+    async def _repeat(self, task: Task, body_hash: str) -> Accepted:
+        if task.body_hash != body_hash:
             raise DomainError(
                 grpc.StatusCode.ALREADY_EXISTS,
                 "KEY_REUSED",
-                f"request id {request.request_id} was used before with another body",
+                f"request id {task.request_id} was used before with another body",
             )
         async with self._database.read() as connection:
             count = min(ANSWERED_MAX, task.accepted_count + task.blocked_count)

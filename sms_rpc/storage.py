@@ -10,10 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mesh.statements import IN_MAX, execute_many, insert_into, read_in, select_in
+from mesh.bulk_rows import insert_rows
+from mesh.statements import IN_MAX, execute_many, read_in, select_in
 from sms_rpc.domain import (
     DispatchEvent,
     DispatchState,
+    NewDispatch,
     Record,
     RecordEvent,
     RecordStatus,
@@ -88,13 +90,19 @@ async def read_blocked(connection: AsyncConnection, brand_id: int, phones: Seque
 
 async def insert_tasks(connection: AsyncConnection, tasks: Sequence[Task]) -> None:
     """Store tasks. Raises IntegrityError when one of their request ids is taken."""
-    await execute_many(connection, insert_into(task), [_fields(one) for one in tasks])
+    rows = [(*one[:4], one.sms_type.value, one.mode.value, *one[6:]) for one in tasks]
+    await insert_rows(connection, task, Task._fields, rows)
 
 
-async def insert_rows(connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store records or dispatches that the sending laid out as rows."""
-    if rows:
-        await execute_many(connection, insert_into(table), rows)
+async def insert_records(connection: AsyncConnection, records: Sequence[Record]) -> None:
+    """Store records."""
+    rows = [(*one[:4], encode_params(one.params), one.segments, one.status.value, *one[7:]) for one in records]
+    await insert_rows(connection, record, Record._fields, rows)
+
+
+async def insert_dispatches(connection: AsyncConnection, dispatches: Sequence[NewDispatch]) -> None:
+    """Store dispatches."""
+    await insert_rows(connection, dispatch, NewDispatch._fields, dispatches)
 
 
 async def move_records(
@@ -329,27 +337,13 @@ async def delete_dispatches(connection: AsyncConnection, dispatch_ids: Collectio
         await connection.execute(sa.delete(dispatch).where(dispatch.c.dispatch_id.in_(wanted[start : start + IN_MAX])))
 
 
-def _fields(one: Task) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__slots__}
-
-
 def _task(row: Any) -> Task:
-    return Task(**{**row._mapping, "sms_type": SmsType(row.sms_type), "mode": SmsMode(row.mode)})  # noqa: SLF001  # SQLAlchemy's public name
-
-
-def record_row(one: Record) -> dict[str, Any]:
-    """Lay out one record as a row."""
-    return {**{name: getattr(one, name) for name in one.__slots__}, "params": encode_params(one.params)}
+    return Task._make((*row[:4], SmsType(row[4]), SmsMode(row[5]), *row[6:]))
 
 
 def to_record(row: Any) -> Record:
     """Read one row."""
-    return Record(
-        row.record_id, row.task_id, row.brand_id, row.phone, decode_params(row.params), row.segments,
-        RecordStatus(row.status), row.accepted_at_ms, row.queued_at_ms, row.charged_at_ms, row.submitted_at_ms,
-        row.unknown_at_ms, row.settled_at_ms, row.failure_reason, row.provider_code, row.provider_message_id,
-        row.payment_id,
-    )  # fmt: skip
+    return Record._make((*row[:4], decode_params(row[4]), row[5], RecordStatus(row[6]), *row[7:]))
 
 
 def encode_params(params: Sequence[str]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from brandmesh.sms.v1 import sms_pb2 as pb
 from mesh.timestamps import to_timestamp
 from sms_rpc import storage, tables
+from sms_rpc.domain import Record
 from sms_rpc.plan import LOST_AFTER_MS
 from sms_rpc.sweeping import LOADING_MS_MAX
 from tests.sms_rpc.consumer import Consumer
@@ -51,17 +51,17 @@ async def test_a_hundred_thousand_are_one_freeze_in_chunks_and_others_are_answer
 
 async def crash_while_loading(mesh: SmsMesh, monkeypatch: pytest.MonkeyPatch, request: pb.SendSmsRequest) -> None:
     """Send, and stop after two of the chunks are stored."""
-    insert_rows, chunks = storage.insert_rows, 0
+    insert_records, chunks = storage.insert_records, 0
 
-    async def insert(connection: AsyncConnection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    async def insert(connection: AsyncConnection, records: Sequence[Record]) -> None:
         nonlocal chunks
-        chunks += table is tables.record
+        chunks += 1
         if chunks == 3:
             raise RuntimeError("crashed")
-        await insert_rows(connection, table, rows)
+        await insert_records(connection, records)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "insert_rows", insert)
+        patch.setattr(storage, "insert_records", insert)
         with refused("INTERNAL"):
             await mesh.sms_peer.call(mesh.sms.SendSms, request)
     assert [state for state in (await mesh.states()).values() if state == "LOADING"] == ["LOADING"] * 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from sms_rpc.domain import (
     VERDICTS,
     DispatchEvent,
     DispatchState,
+    NewDispatch,
     Outcome,
     Record,
     RecordEvent,
@@ -160,26 +160,26 @@ async def test_storage_moves_the_records_of_the_table_and_touches_no_other(
     before = {status: record_in(status, FIRST_ID + number) for number, status in enumerate(RecordStatus)}
     ranges = [(FIRST_ID, 4), (FIRST_ID + 4, len(before) - 4)]
     async with mesh.database.write() as connection:
-        await storage.insert_rows(connection, tables.record, [storage.record_row(one) for one in before.values()])
+        await storage.insert_records(connection, list(before.values()))
         further = [values, values] if values else None
         await storage.move_records(connection, event, ranges, now_ms=NOW_MS, values=further)
         after = {one.record_id: one for one in await storage.read_records(connection, FIRST_ID, len(before))}
     for status, one in before.items():
         target = RECORD_EXPECTED[event].get(status)
-        expected = asdict(one)
+        expected = one._asdict()
         if target is not None:
             expected |= values | {"status": target}
             if target is not status and target is not S.ACCEPTED:
                 expected[TIMES[target]] = NOW_MS
-        assert asdict(after[one.record_id]) == expected, (status, event)
+        assert after[one.record_id]._asdict() == expected, (status, event)
 
 
 async def test_a_message_that_a_consumer_had_before_it_was_noted_as_queued_is_queued_when_it_is_charged(
     mesh: SmsMesh,
 ) -> None:
-    early = [storage.record_row(record_in(S.ACCEPTED, FIRST_ID)) | {"queued_at_ms": 0, "charged_at_ms": 0}]
+    early = record_in(S.ACCEPTED, FIRST_ID)._replace(queued_at_ms=0, charged_at_ms=0)
     async with mesh.database.write() as connection:
-        await storage.insert_rows(connection, tables.record, early)
+        await storage.insert_records(connection, [early])
         await storage.move_records(connection, E.CHARGE, [(FIRST_ID, 1)], now_ms=NOW_MS)
         (one,) = await storage.read_records(connection, FIRST_ID, 1)
     assert (one.queued_at_ms, one.charged_at_ms) == (NOW_MS, NOW_MS)
@@ -275,28 +275,28 @@ async def insert_one_dispatch_a_state(mesh: SmsMesh) -> None:
         created_at_ms=mesh.clock.now_ms,
     )
     dispatches = [
-        {
-            "dispatch_id": dispatch_id,
-            "record_count": 1,
-            "task_id": FIRST_ID,
-            "brand_id": BRAND,
-            "sms_type": "NOTIFICATION",
-            "mode": "SINGLE",
-            "state": state.value,
-            "outcome": "UNKNOWN" if state is D.AWAITING else "SUBMITTED",
-            "payment_id": "7-1",
-            "attempt": 0,
-            "wanted_at_ms": mesh.clock.now_ms,
-            "look_at_ms": mesh.clock.now_ms - 1,
-            "consumer": HOLDER,
-        }
+        NewDispatch(
+            dispatch_id=dispatch_id,
+            record_count=1,
+            task_id=FIRST_ID,
+            brand_id=BRAND,
+            sms_type="NOTIFICATION",
+            mode="SINGLE",
+            state=state.value,
+            outcome="UNKNOWN" if state is D.AWAITING else "SUBMITTED",
+            payment_id="7-1",
+            attempt=0,
+            wanted_at_ms=mesh.clock.now_ms,
+            look_at_ms=mesh.clock.now_ms - 1,
+            consumer=HOLDER,
+        )
         for state, dispatch_id in DISPATCH_IDS.items()
     ]
-    records = [storage.record_row(record_in(RECORD_OF[state], one)) for state, one in DISPATCH_IDS.items()]
+    records = [record_in(RECORD_OF[state], one) for state, one in DISPATCH_IDS.items()]
     async with mesh.database.write() as connection:
         await storage.insert_tasks(connection, [task])
-        await storage.insert_rows(connection, tables.dispatch, dispatches)
-        await storage.insert_rows(connection, tables.record, records)
+        await storage.insert_dispatches(connection, dispatches)
+        await storage.insert_records(connection, records)
 
 
 async def rows_by_id(mesh: SmsMesh, table: sa.Table) -> dict[int, dict[str, Any]]:
@@ -323,3 +323,10 @@ async def test_use_cases_move_the_dispatches_of_the_table_and_touch_no_other(
             assert after[dispatch_id] == before[dispatch_id], state
             # What could not be published is withheld message by message: a consumer may have it all the same.
             assert use_case is withhold_all or records_after[dispatch_id] == records_before[dispatch_id], state
+
+
+@pytest.mark.parametrize(
+    ("words", "table"), [(Task, tables.task), (Record, tables.record), (NewDispatch, tables.dispatch)]
+)
+def test_what_is_written_as_a_tuple_stands_in_the_order_of_its_table(words: type[Any], table: sa.Table) -> None:
+    assert words._fields == tuple(column.name for column in table.columns)
