@@ -28,8 +28,8 @@ To write a scenario, make chaos/scenarios/NAME.py with a `SCENARIO` and add it t
 - A fault is `await fault(site, **arguments)`. It harms, waits, and puts right again before it returns. Steps strike at
   their times whether or not an earlier one is over, so hold `site.lock(name)` where two must not meet.
 - `site.ground` has `redis`, `database` (`Restartable`: `kill`, `stop`, `start` at the same address with the same data),
-  `proxy` (a `TcpProxy` between the mesh and the database's server: `is_fatal` decides after which piece of a client's
-  a connection is cut, `cut_all` cuts now), `rocketmq`. What the chosen engines lack is None.
+  `proxy` (a `TcpProxy` between the mesh and the database's server: `judge` decides before or after which piece of a
+  client's a connection is cut, `cut_all` cuts now), `rocketmq`. What the chosen engines lack is None.
 - `site.kill(process, down_seconds)`, `site.pid(process)`, `site.sandbox(...)`, `site.outside_fault(kind, **fields)` do
   what their names say; `site.timeline.note` writes down what is done.
 - `Site.heal` puts right what a fault may leave; extend it where a new kind of harm can outlive its fault.

@@ -97,7 +97,7 @@ class Site:
         if self.ground.database is not None:
             await self.ground.database.start()
         if self.ground.proxy is not None:
-            self.ground.proxy.is_fatal = None
+            self.ground.proxy.judge = None
         await self.sandbox("POST", "/admin/reset")
 
 

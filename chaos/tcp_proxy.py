@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from sqlalchemy.engine import make_url
 
@@ -14,14 +15,20 @@ from mesh.loopback import LOOPBACK
 _CHUNK_BYTES = 1 << 16
 
 
+class Cut(StrEnum):
+    """When a connection is cut for what a client says. Either way the client never hears what came of it."""
+
+    BEFORE = "before"  # the server does not hear it
+    AFTER = "after"  # it was passed on
+
+
 @dataclass(slots=True)
 class TcpProxy:
     """Passes connections on to one port of loopback."""
 
     upstream_port: int
-    is_fatal: Callable[[bytes], bool] | None = None
-    """Asked of each piece that a client sends: True passes it on and then cuts the connection, so that the client never
-    hears what came of it. None: nothing is cut."""
+    judge: Callable[[bytes], Cut | None] | None = None
+    """Asked of each piece that a client sends whether its connection is cut. None: nothing is cut."""
     cuts: int = 0
     """Connections that were cut."""
     _server: asyncio.Server | None = None
@@ -82,9 +89,11 @@ class TcpProxy:
         """Pass on what a client says, and cut it off where that is fatal."""
         with suppress(ConnectionError):
             while piece := await reader.read(_CHUNK_BYTES):
-                server.write(piece)
-                await server.drain()
-                if self.is_fatal is not None and self.is_fatal(piece):
+                cut = self.judge(piece) if self.judge is not None else None
+                if cut is not Cut.BEFORE:
+                    server.write(piece)
+                    await server.drain()
+                if cut is not None:
                     self._cut(client)
                     return
             server.write_eof()
