@@ -100,6 +100,9 @@ def write_proxy(home: Path, ports: Ports, visibility_seconds_min: int) -> Path:
         # Consumers ask for what is there, without waiting for more.
         "grpcClientConsumerMinLongPollingTimeoutMillis": 0,
         "minInvisibleTimeMillsForRecv": visibility_seconds_min * 1000,
+        # Messages go round a broker that failed or was slow a moment ago, while there are others.
+        "sendLatencyEnable": True,
+        "startDetectorEnable": True,
     }
     path.write_text(json.dumps(options, indent=2))
     return path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -96,6 +98,14 @@ class RocketMqServer:
     async def restart_broker(self, index: int = 0) -> None:
         """Start a killed broker on what it had, and wait until it answers. Raises ServerFailedError."""
         await self._start(broker_name(index))
+
+    def freeze_broker(self, index: int = 0) -> None:
+        """Let one of the brokers hang, as on a disk that does not answer."""
+        os.kill(self._running[broker_name(index)].pid, signal.SIGSTOP)
+
+    def thaw_broker(self, index: int = 0) -> None:
+        """Let a frozen broker go on."""
+        os.kill(self._running[broker_name(index)].pid, signal.SIGCONT)
 
     async def kill_proxy(self) -> None:
         """End the proxy as a crash would."""

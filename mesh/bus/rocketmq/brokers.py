@@ -13,6 +13,7 @@ import orjson
 
 from mesh.bus.port import BusUnavailableError
 from mesh.bus.rocketmq import remoting
+from mesh.bus.rocketmq.avoided import Avoided
 from mesh.bus.rocketmq.names import TopicNames, retry_topic
 from mesh.bus.rocketmq.stored_message import StoredMessage, read_messages
 
@@ -22,7 +23,6 @@ ATTEMPTS_MAX = 1_000_000
 _BROKERS_REMEMBERED_SECONDS = 5.0
 """Publishers' proxies look every 20 s: what they send to a new broker must not wait for its consumers to see that."""
 
-_AVOIDED_SECONDS = 5.0
 _TOPICS_A_REQUEST = 100
 _READ_AND_WRITE = 6
 _PULL_BY_SUBSCRIPTION = 4
@@ -72,7 +72,7 @@ class Brokers:
         self._names = names
         self._masters: dict[str, str] = {}
         self._masters_until = 0.0
-        self._avoided_until: dict[str, float] = {}
+        self.avoided = Avoided()
 
     async def masters(self) -> Mapping[str, str]:
         """Name the brokers that take messages, with their addresses. Raises BusUnavailableError if there is none.
@@ -83,12 +83,7 @@ class Brokers:
         if now > self._masters_until:
             await self._find_masters_again()
             self._masters_until = now + _BROKERS_REMEMBERED_SECONDS
-        good = {name: address for name, address in self._masters.items() if self._avoided_until.get(name, 0.0) < now}
-        return good or self._masters
-
-    def avoid(self, broker: str) -> None:
-        """Leave a broker that does not answer alone for some seconds: name servers may take two minutes to drop it."""
-        self._avoided_until[broker] = asyncio.get_running_loop().time() + _AVOIDED_SECONDS
+        return self.avoided.left_of(self._masters)
 
     async def topics(self) -> list[str]:
         """Name all topics of the cluster, those of others included."""
@@ -234,10 +229,13 @@ class Brokers:
         accepted: tuple[_Code, ...] = (),
     ) -> remoting.Answer:
         """Ask one of the masters, and avoid it for a while where it does not answer as it should."""
+        address = self._masters.get(broker)
+        if address is None:
+            raise BusUnavailableError(f"RocketMQ: the name servers do not know {broker} any more")
         try:
-            return await self._ask(self._masters[broker], request, fields, body, accepted)
+            return await self._ask(address, request, fields, body, accepted)
         except BusUnavailableError:
-            self.avoid(broker)
+            self.avoided.add(broker)
             raise
 
     @staticmethod

@@ -48,8 +48,9 @@ class Receiver:
                 try:
                     async for batch in self._batches(topic, broker, room, invisible_seconds, poll_seconds):
                         received += batch
+                        self._brokers.avoided.trust(broker)
                 except BusUnavailableError as failure:
-                    self._brokers.avoid(broker)
+                    self._brokers.avoided.add(broker)
                     failures.append(failure)
         if failures and not received:
             raise failures[0]

@@ -120,6 +120,17 @@ async def test_one_that_is_killed_stops_nobody_and_loses_nothing(server: RocketM
         await running.more(100, GOING_ON_SECONDS_MAX)
 
 
+async def test_one_that_hangs_stops_nobody(server: RocketMqServer, bus: RocketMqBus) -> None:
+    async with traffic(bus) as running:
+        await running.more(100, GOING_ON_SECONDS_MAX)
+        server.freeze_broker(LOST)
+        try:
+            await running.more(200, GOING_ON_SECONDS_MAX)
+        finally:
+            server.thaw_broker(LOST)
+        await running.more(100, GOING_ON_SECONDS_MAX)
+
+
 async def test_a_queue_made_without_one_of_them_has_both_later(server: RocketMqServer, bus: RocketMqBus) -> None:
     await server.kill_broker(LOST)
 
