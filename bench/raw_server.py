@@ -9,12 +9,10 @@ import sys
 
 import grpc
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+import uvloop
 
 from brandmesh.costcenter.v1 import costcenter_pb2 as pb
+from gateway.exchange import Receive, Scope, Send
 from gateway.http_server import BoundedHttpProtocol, HttpServer
 from mesh.loopback import LOOPBACK
 
@@ -26,9 +24,12 @@ async def _echo(request: pb.SmsSendPrePayRequest, _: object) -> pb.SmsSendPrePay
     return request
 
 
-async def _hello(request: Request) -> JSONResponse:
-    await request.body()
-    return JSONResponse({"hello": "world"})
+async def _hello(_: Scope, receive: Receive, send: Send) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"17")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"hello":"world"}'})
 
 
 async def serve_grpc(port: int, stop: asyncio.Event) -> None:
@@ -47,10 +48,9 @@ async def serve_grpc(port: int, stop: asyncio.Event) -> None:
 
 
 async def serve_http(port: int, stop: asyncio.Event) -> None:
-    """Say hello, through the gateway's HTTP server and framework."""
-    app = Starlette(routes=[Route("/", _hello, methods=["GET", "POST"])])
+    """Say hello, through the gateway's HTTP server and loop."""
     config = uvicorn.Config(
-        app, http=BoundedHttpProtocol, loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False
+        _hello, http=BoundedHttpProtocol, loop="asyncio", ws="none", lifespan="off", log_config=None, access_log=False
     )
     with socket.create_server((LOOPBACK, port)) as listener:
         server = HttpServer(config)
@@ -67,4 +67,5 @@ async def _main(kind: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if sys.argv[1] == "http" else None) as runner:
+        runner.run(_main(sys.argv[1], int(sys.argv[2])))

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from costcenter_rpc import tables
 from costcenter_rpc.domain import Account, Answer, Entry, EntryKind, Freeze, FreezeState, Lot
 from costcenter_rpc.rows import to_freeze, to_lot, to_payment, to_remembered
-from costcenter_rpc.statements import FREEZES, PAYMENTS, REQUESTS, read_in
+from costcenter_rpc.statements import FREEZES, PAYMENTS, REQUESTS
+from mesh.statements import read_in
 
 
 async def read_account(connection: AsyncConnection, brand_id: int) -> Account | None:
@@ -91,14 +92,14 @@ async def existing_brands(connection: AsyncConnection, brand_ids: Collection[int
 
 async def existing_payments(connection: AsyncConnection, payment_ids: Collection[str]) -> set[tuple[int, str]]:
     """Answer those of the payments that exist, as (brand_id, payment_id)."""
-    payments = await read_in(connection, PAYMENTS, payment_ids, to_payment)
+    payments = list(map(to_payment, await read_in(connection, PAYMENTS, payment_ids)))
     return {(payment.brand_id, payment.payment_id) for payment in payments}
 
 
 async def freeze_states(connection: AsyncConnection, prepay_keys: Collection[str]) -> dict[str, FreezeState]:
     """Answer the states of the freezes that these requests made."""
-    requests = await read_in(connection, REQUESTS, prepay_keys, to_remembered)
+    requests = list(map(to_remembered, await read_in(connection, REQUESTS, prepay_keys)))
     freeze_of = {one.key: one.outcome.object_id for one in requests if isinstance(one.outcome, Answer)}
-    freezes = await read_in(connection, FREEZES, freeze_of.values(), to_freeze)
+    freezes = list(map(to_freeze, await read_in(connection, FREEZES, freeze_of.values())))
     states = {freeze.freeze_id: freeze.state for freeze in freezes}
     return {key: states[freeze_id] for key, freeze_id in freeze_of.items()}

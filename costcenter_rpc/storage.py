@@ -60,9 +60,9 @@ from costcenter_rpc.statements import (
     PAYMENTS,
     REQUESTS,
     SETTLEMENTS_OF_MESSAGES,
-    read_in,
 )
 from mesh.bulk_rows import insert_rows, update_rows
+from mesh.statements import read_in
 
 
 async def lock_accounts(connection: AsyncConnection, brand_ids: Collection[int]) -> dict[int, Account]:
@@ -81,11 +81,11 @@ async def read_books(
 ) -> dict[int, Book]:
     """Read of each locked account what the operations name."""
     books = {brand_id: Book(account, now_ms=now_ms, policy=policy) for brand_id, account in accounts.items()}
-    for lot in await read_in(connection, OPEN_LOTS_OF_BRANDS, books, to_lot):
+    for lot in map(to_lot, await read_in(connection, OPEN_LOTS_OF_BRANDS, books)):
         books[lot.brand_id].add_lots([lot])
-    for request in await read_in(connection, REQUESTS, _keys(operations), to_remembered):
+    for request in map(to_remembered, await read_in(connection, REQUESTS, _keys(operations))):
         books[request.brand_id].remembered[request.key] = request
-    for freeze in await read_in(connection, FREEZES, _freeze_ids(books, operations), to_freeze):
+    for freeze in map(to_freeze, await read_in(connection, FREEZES, _freeze_ids(books, operations))):
         books[freeze.brand_id].freezes[freeze.freeze_id] = freeze
     await _read_payments(connection, books, operations)
     return books
@@ -97,18 +97,18 @@ async def _read_payments(connection: AsyncConnection, books: dict[int, Book], op
         return
     payment_ids = _of_brands(books, {report.payment_id for report in reports})
     brand_of: dict[str, int] = {}
-    for payment in await read_in(connection, PAYMENTS, payment_ids, to_payment):
+    for payment in map(to_payment, await read_in(connection, PAYMENTS, payment_ids)):
         brand_of[payment.payment_id] = payment.brand_id
         books[payment.brand_id].payments[payment.payment_id] = payment
         books[payment.brand_id].allocations[payment.payment_id] = []
-    allocations = await read_in(connection, ALLOCATIONS_OF_PAYMENTS, brand_of, to_allocation)
+    allocations = list(map(to_allocation, await read_in(connection, ALLOCATIONS_OF_PAYMENTS, brand_of)))
     for allocation in sorted(allocations, key=lambda one: one.position):
         books[brand_of[allocation.payment_id]].allocations[allocation.payment_id].append(allocation)
     lot_ids = {allocation.lot_id for allocation in allocations}
-    for lot in await read_in(connection, LOTS, lot_ids, to_lot):
+    for lot in map(to_lot, await read_in(connection, LOTS, lot_ids)):
         books[lot.brand_id].add_lots([lot])
     message_ids = {report.message_id for report in reports if report.message_id}
-    for settlement in await read_in(connection, SETTLEMENTS_OF_MESSAGES, message_ids, to_settlement):
+    for settlement in map(to_settlement, await read_in(connection, SETTLEMENTS_OF_MESSAGES, message_ids)):
         if settlement.payment_id in brand_of:
             key = (settlement.payment_id, settlement.message_id)
             books[settlement.brand_id].settlements[key] = settlement
