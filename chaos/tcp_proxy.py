@@ -76,8 +76,14 @@ class TcpProxy:
         self._open[client] = server
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, server, client))
-                group.create_task(_copy(upstream, client))
+                ways = [
+                    group.create_task(self._pump(reader, server, client)),
+                    group.create_task(_copy(upstream, client)),
+                ]
+                # As without a proxy: where one side has gone, however it went, the other hears of it.
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                for way in ways:
+                    way.cancel()
         finally:
             self._open.pop(client, None)
             client.close()
@@ -96,7 +102,6 @@ class TcpProxy:
                 if cut is not None:
                     self._cut(client)
                     return
-            server.write_eof()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -104,4 +109,3 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while piece := await reader.read(_CHUNK_BYTES):
             writer.write(piece)
             await writer.drain()
-        writer.write_eof()
