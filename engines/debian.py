@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 from engines.engine import EngineMissingError
 
@@ -23,10 +24,20 @@ def install(package: str, find: Callable[[], Path | None]) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise EngineMissingError(f"{package} is not on this machine: {advice}")
     with _no_service_starts():
-        for arguments in (("update",), ("install", "-y", "--no-install-recommends", package)):
-            _apt_get(package, *arguments)
+        _update_lists(package)
+        _apt_get(package, "install", "-y", "--no-install-recommends", package)
     if find() is None:
         raise EngineMissingError(f"{package} was installed, and its program is nowhere to be found")
+
+
+_are_lists_new = Event()
+
+
+def _update_lists(package: str) -> None:
+    """Read once in this process which packages there are."""
+    if not _are_lists_new.is_set():
+        _apt_get(package, "update")
+        _are_lists_new.set()
 
 
 def program(name: str, directories: str = "/usr/sbin") -> Path | None:

@@ -36,7 +36,7 @@ class RocketMq:
 
     def fetch(self) -> None:
         """Have Maven copy the jars, where that was not done; install it and Java where they are missing."""
-        debian.install("openjdk-17-jre-headless", lambda: debian.program("java"))
+        debian.install("default-jre-headless", lambda: debian.program("java"))
         if self._is_fetched():
             return
         debian.install("maven", lambda: debian.program("mvn"))

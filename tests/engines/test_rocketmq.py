@@ -34,7 +34,7 @@ def test_java_is_said_to_be_missing_with_and_without_jars(machine: Path, *, are_
     jars.mkdir()
     if are_there:
         (jars / ".complete").touch()
-    with pytest.raises(EngineMissingError, match=r"\Aopenjdk-17-jre-headless is not on this machine: [^\n]*\Z"):
+    with pytest.raises(EngineMissingError, match=r"\Adefault-jre-headless is not on this machine: [^\n]*\Z"):
         RocketMq(jars).fetch()
 
 
