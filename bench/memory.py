@@ -21,7 +21,7 @@ from bench.single_sms import send
 from meshctl.app import App
 from meshctl.demo import BRAND_IDS
 
-SINGLE_MESSAGES = 40_000
+SINGLE_MESSAGES = 25_000
 CONNECTIONS = 64
 CAMPAIGN_RECIPIENTS = 100_000
 

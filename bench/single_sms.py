@@ -23,7 +23,7 @@ from bench.processes import OF_ONE_SMS, cpu_seconds, cpu_us_per_message, pids_of
 from bench.settled import until_settled
 from meshctl.app import App
 
-MESSAGES = {1: 3000, 16: 30_000, 64: 40_000, 256: 40_000}
+MESSAGES = {1: 2000, 16: 15_000, 64: 25_000, 256: 25_000}
 """How many are sent over so many connections: ten seconds and more of them at the speed that is aimed at."""
 
 TARGETS: dict[str, Target] = {"settled": at_least(2500), "accept p99": at_most(60)}
