@@ -13,28 +13,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from mesh import sqlite_connection, telemetry
-from mesh.errors import DomainError
+from mesh import sqlite_connection
+from mesh.database_errors import database_errors, tell_of_broken_connections, translate_failed_connects
 
 LOCK_TIMEOUT_SECONDS = 3
 """How long a statement waits for a lock before the caller is told to come again."""
 
 _DRIVERS = {"sqlite": "aiosqlite", "mysql": "asyncmy", "mariadb": "asyncmy", "postgresql": "asyncpg"}
 
-# MariaDB: 1213 deadlock, 1205 lock wait. PostgreSQL: 40P01 deadlock, 40001 serialization, 55P03 lock not available.
-_LOCK_ERRORS = ("1213", "1205", "40P01", "40001", "55P03", "deadlock", "locked", "lock timeout")
-
 Row = Mapping[str, Any]
-
-log = telemetry.logger()
 
 
 class Database:
@@ -63,14 +55,14 @@ class Database:
         Raises UNAVAILABLE when the database is away, cannot take the lock in time, or lost the connection: whether the
         transaction was committed is then not known, and the same request may be made again.
         """
-        with _database_errors():
+        with database_errors():
             async with self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One consistent read."""
-        with _database_errors():
+        with database_errors():
             async with self._reader.connect() as connection:
                 yield connection
 
@@ -101,28 +93,6 @@ class Database:
         await self._reader.dispose()
 
 
-class _database_errors:  # noqa: N801  # reads as a function where it is used
-    """Turn a failure of the database into UNAVAILABLE; IntegrityError and defects pass as they are."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, IntegrityError):
-            return
-        if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError)) or (
-            isinstance(error, DBAPIError) and (error.connection_invalidated or _is_lock_error(error))
-        ):
-            # The caller is not told the cause, and the operator must be: it may be a full disk or a missing table.
-            log.warning("database unavailable", error=str(getattr(error, "orig", error)))
-            raise DomainError(
-                grpc.StatusCode.UNAVAILABLE,
-                "DATABASE_UNAVAILABLE",
-                "the database is busy or away; repeat with the same request_id",
-                retry_after_seconds=1,
-            ) from error
-
-
 def _insert_ignore(dialect: str, table: sa.Table) -> sa.Executable:
     # The dialect in use is loaded; the two others would be 4 MB that nobody needs.
     if dialect == "sqlite":
@@ -134,11 +104,6 @@ def _insert_ignore(dialect: str, table: sa.Table) -> sa.Executable:
 
         return postgresql.insert(table).on_conflict_do_nothing()
     return sa.insert(table).prefix_with("IGNORE")
-
-
-def _is_lock_error(error: DBAPIError) -> bool:
-    text = f"{getattr(error.orig, 'sqlstate', '')} {error.orig}".lower()
-    return any(sign.lower() in text for sign in _LOCK_ERRORS)
 
 
 def _sqlite_engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:
@@ -173,7 +138,7 @@ def _server_engine(url: URL, pool_size: int) -> AsyncEngine:
         waits = f"innodb_lock_wait_timeout={LOCK_TIMEOUT_SECONDS}, lock_wait_timeout={LOCK_TIMEOUT_SECONDS}"
         init = f"SET SESSION {waits}, time_zone='+00:00'"
         connect_args = {"connect_timeout": 5, "init_command": init, "charset": "utf8mb4"}
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -183,3 +148,6 @@ def _server_engine(url: URL, pool_size: int) -> AsyncEngine:
         isolation_level="READ COMMITTED",
         connect_args=connect_args,
     )
+    translate_failed_connects(engine.sync_engine)
+    tell_of_broken_connections(engine.sync_engine)
+    return engine
