@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
+_AGAIN_SECONDS = 0.5
+
 
 @asynccontextmanager
 async def alongside(companion: Coroutine[None, None, None]) -> AsyncIterator[None]:
@@ -14,7 +16,10 @@ async def alongside(companion: Coroutine[None, None, None]) -> AsyncIterator[Non
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        while not task.done():
+            # More than once: a client may lose a cancellation that comes together with its answer, as redis-py does, and
+            # a companion that loops would go on for ever, and keep what it holds.
+            task.cancel()
+            await asyncio.wait([task], timeout=_AGAIN_SECONDS)
     if not task.cancelled():
         task.result()
