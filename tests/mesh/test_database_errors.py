@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import create_async_engine
 from structlog.testing import capture_logs
 
 from mesh.database import Database
-from mesh.database_errors import database_errors
+from mesh.database_errors import database_errors, tell_of_broken_connections
 from mesh.errors import DomainError
 from mesh.loopback import LOOPBACK
-from tests.databases import SERVER_URL, server_database
 
 CONNECTS = 30
 """A broken connection is found in one of several moments."""
@@ -76,24 +74,14 @@ async def test_a_connection_that_breaks_while_it_is_opened_is_told_as_unavailabl
     await database.close()
 
 
-@pytest.mark.skipif(not SERVER_URL, reason="is about servers")
-async def test_a_connection_that_breaks_after_a_read_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    url = await server_database("mesh")
-    database, other = Database(url), Database(url)
-    with caplog.at_level(logging.INFO), capture_logs() as lines:
-        async with database.read() as connection:
-            mine = "pg_backend_pid()" if database.url.get_backend_name() == "postgresql" else "connection_id()"
-            number = await connection.scalar(sa.text(f"SELECT {mine}"))
-            await _kill(other, number)
-    assert [line["log_level"] for line in lines if line["event"] == "broken database connection dropped"] == ["warning"]
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
-    await database.ping()
-    await database.close()
-    await other.close()
-
-
-async def _kill(database: Database, number: int) -> None:
-    is_postgresql = database.url.get_backend_name() == "postgresql"
-    async with database.write() as connection:
-        kill = f"SELECT pg_terminate_backend({number})" if is_postgresql else f"KILL {number}"
-        await connection.exec_driver_sql(kill)
+async def test_a_broken_connection_that_the_pool_replaces_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    engine = create_async_engine("mysql+asyncmy://nobody@nowhere/nothing").sync_engine
+    tell_of_broken_connections(engine)
+    lost = OperationalError("ROLLBACK", {}, DriverError("08006"))
+    with capture_logs() as lines:
+        engine.pool.logger.error("Exception during reset or similar", exc_info=lost)
+        engine.pool.logger.error("The garbage collector is trying to clean up non-checked-in connection")
+    assert [(line["log_level"], line["event"]) for line in lines] == [("warning", "broken database connection dropped")]
+    assert [record.levelname for record in caplog.records] == ["ERROR"], (
+        "what a program forgot to give back is no outage"
+    )
