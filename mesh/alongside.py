@@ -17,7 +17,7 @@ async def alongside(companion: Coroutine[None, None, None]) -> AsyncIterator[Non
         yield
     finally:
         while not task.done():
-            # More than once: a client may lose a cancellation that comes together with its answer, as redis-py does, and
+            # More than once: a client may lose a cancellation that comes with its answer, as redis-py does, and
             # a companion that loops would go on for ever, and keep what it holds.
             task.cancel()
             await asyncio.wait([task], timeout=_AGAIN_SECONDS)
