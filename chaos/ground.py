@@ -28,9 +28,9 @@ _ENGINES_HOME = Path("var/chaos/engines")
 class Engines(StrEnum):
     """What `--engines` takes."""
 
-    SQLITE = "sqlite"  # with the embedded Valkey, as all but the last
-    MARIADB = "mariadb"
-    POSTGRESQL = "postgresql"
+    SQLITE = "sqlite"  # with the embedded Valkey
+    MARIADB = "mariadb"  # with Redis
+    POSTGRESQL = "postgresql"  # with the embedded Valkey
     STACK = "stack"  # MariaDB, Redis and RocketMQ
 
 
@@ -102,7 +102,7 @@ class Ground:
 
 
 @asynccontextmanager
-async def standing(engines: Engines, state: Path) -> AsyncIterator[Ground]:
+async def standing(engines: Engines, state: Path, rocketmq_masters: int = 1) -> AsyncIterator[Ground]:
     """Fetch and start the servers, with empty databases for the services; stop them at the end.
 
     Raises EngineMissingError where this machine cannot have one, and ServerFailedError.
@@ -120,7 +120,7 @@ async def standing(engines: Engines, state: Path) -> AsyncIterator[Ground]:
         if engines is not Engines.STACK:
             yield ground
             return
-        rocketmq = await stack.enter_async_context(_rocketmq(state / "rocketmq"))
+        rocketmq = await stack.enter_async_context(_rocketmq(state / "rocketmq", rocketmq_masters))
         bus_url = f"{rocketmq.url}&name={name.replace('_', '')}"
         yield Ground(engines, redis, database, proxy, rocketmq, ground.database_url, bus_url)
 
@@ -128,7 +128,7 @@ async def standing(engines: Engines, state: Path) -> AsyncIterator[Ground]:
 @asynccontextmanager
 async def _redis(engines: Engines, home: Path) -> AsyncIterator[Restartable]:
     port = free_port()
-    if engines is Engines.STACK:
+    if engines in (Engines.MARIADB, Engines.STACK):
         await asyncio.to_thread(Redis().fetch)
         redis = await Restartable.of(lambda: Redis().start(home, port))
     else:
@@ -153,8 +153,8 @@ async def _database(engines: Engines) -> AsyncIterator[Restartable]:
 
 
 @asynccontextmanager
-async def _rocketmq(home: Path) -> AsyncIterator[RocketMqServer]:
-    engine = RocketMq()
+async def _rocketmq(home: Path, masters: int) -> AsyncIterator[RocketMqServer]:
+    engine = RocketMq(masters=masters)
     await asyncio.to_thread(engine.fetch)
     server = await engine.start(home)
     try:

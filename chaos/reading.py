@@ -40,6 +40,7 @@ async def read_world(site: Site, expected_errors: Collection[str] = ()) -> World
         heard=[Heard(one["account"], one["text"]) async for one in _sandbox_pages(site, "/admin/txim/messages")],
         ledger=ledger,
         waiting={**waiting, "jobs of the cost center": jobs, "the inbox of receipts": inbox},
+        lost_receipts=site.lost_receipts,
         dead=dead,
         died=site.mesh.supervisor.ended(),
         errors=await asyncio.to_thread(unexpected_errors, site.mesh.supervisor.log_directory, expected_errors),

@@ -76,7 +76,7 @@ async def play(run: Run, home: Path, timeline: Timeline) -> Result:
     state = home / f"{run.scenario.name}-{run.engines}-{run.seed}-{secrets.token_hex(3)}"
     settings = run.scenario.settings(chance(run.seed, f"{run.scenario.name}/settings"))
     async with (
-        standing(run.engines, state) as ground,
+        standing(run.engines, state, run.scenario.rocketmq_masters) as ground,
         running_site(ground, state / "mesh", timeline, settings) as site,
     ):
         await _under_fire(run, site)

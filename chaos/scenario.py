@@ -44,6 +44,8 @@ class Scenario:
     """What processes are told besides, drawn from the same seed."""
     missing: Callable[[], str] = _always_there
     """Says in one line why this machine cannot play it; empty where it can."""
+    rocketmq_masters: int = 1
+    """How many brokers RocketMQ has, where it is played on one."""
     expected_errors: frozenset[str] = frozenset()
     """Log events of level error that it brings about; the reason stands beside each."""
 

@@ -52,6 +52,8 @@ class Site:
     timeline: Timeline
     customers: list[Customer] = field(default_factory=list)
     before: dict[int, Account] = field(default_factory=dict)
+    lost_receipts: set[str] = field(default_factory=set)
+    """Phones whose receipts a fault took from the mesh, after it had acknowledged them to the provider."""
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     def lock(self, name: str) -> asyncio.Lock:

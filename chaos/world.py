@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaos.told import Told
@@ -104,6 +104,8 @@ class World:
     """What the ledger's own audit found, a line each."""
     waiting: Mapping[str, int] = field(default_factory=dict)
     """Messages and items that wait, by queue, inbox or table; only where there are some."""
+    lost_receipts: Collection[str] = ()
+    """Phones whose receipts the mesh took, and a fault from it: their messages wait as if none had come."""
     dead: Mapping[str, int] = field(default_factory=dict)
     """Dead letters by queue; only where there are some."""
     died: Mapping[str, int] = field(default_factory=dict)

@@ -56,6 +56,7 @@ _ON_DATABASES = (
         "tests/messagecenter_rmq",
         "tests/txim_rpc",
         "tests/gateway/test_keys.py",
+        "tests/chaos/test_tcp_proxy.py",
     ),
     _CHAIN,
 )

@@ -95,9 +95,14 @@ async def _start_again(site: Site, down_seconds: float) -> None:
     site.timeline.note("the database is back")
 
 
+def is_commit(piece: bytes) -> bool:
+    """Whether a driver says by this that it commits."""
+    return piece in _COMMITS
+
+
 def _judge(random: Random, probability: float) -> Callable[[bytes], Cut | None]:
     def judge(piece: bytes) -> Cut | None:
-        if piece in _COMMITS and random.random() < probability:
+        if is_commit(piece) and random.random() < probability:
             return random.choice(tuple(Cut))
         return None
 

@@ -215,6 +215,12 @@ def test_a_message_whose_receipt_a_fault_dropped_may_wait_for_it(status: str) ->
     assert audit(receipt(message_with(sound_world(), "m1", status=status), "13800000001", "")) == []
 
 
+def test_a_message_may_wait_whose_receipt_a_fault_took_from_the_mesh_and_no_other() -> None:
+    waiting = message_with(sound_world(), "m1", status="submitted")
+    assert audit(replace(waiting, lost_receipts={"13800000001"})) == []
+    assert audit(replace(waiting, lost_receipts={"13800000002"})) != []
+
+
 def test_a_flood_of_breaches_is_cut() -> None:
     world = replace(sound_world(), errors=[f"line {number}" for number in range(BREACHES_MAX + 5)])
     assert len(audit(world)) == BREACHES_MAX + 1
