@@ -14,12 +14,16 @@ import pytest
 import pytest_asyncio
 
 from tests.chain.conftest import FAST
-from tests.chain.harness import Chain, eventually, running_chain
+from tests.chain.harness import ROCKETMQ_URL, Chain, eventually, running_chain
 from tests.chain.im import Shop, open_shop, screen
 
 # The consumer first and last: it is the one that may have sent what it could not note.
 PROCESSES = ("messagecenter_rmq", "txim", "messagecenter", "redis", "gateway", "messagecenter_rmq")
 CALLS_PER_SECOND = 20
+
+HEARD_SECONDS_MAX = 150 if ROCKETMQ_URL else 60
+"""What a killed consumer held comes back after 30 s. On RocketMQ its hint may be lost with Redis, which is found out by a
+look every 30 s, and the sweep then publishes what it takes for lost 30 s later still."""
 
 
 @pytest_asyncio.fixture
@@ -56,7 +60,7 @@ class Caller:
         raise AssertionError(f"{name} was not answered in 120 tries")
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(110 + HEARD_SECONDS_MAX)
 async def test_each_message_is_heard_once_whoever_is_killed(chain: Chain) -> None:
     shop = await open_shop(chain)
     kitchens = [await shop.device(f"kitchen-{number}", "kitchen") for number in range(2)]
@@ -76,7 +80,10 @@ async def test_each_message_is_heard_once_whoever_is_killed(chain: Chain) -> Non
     async def heard() -> Counter[tuple[str, str]]:
         return Counter((message["account"], message["text"].partition("房间")[0]) for message in await screen(chain))
 
-    await eventually(heard, lambda now: now.total() >= wanted.total(), timeout_seconds=60)
+    async def missing() -> Counter[tuple[str, str]]:
+        return wanted - await heard()
+
+    await eventually(missing, lambda now: not now, timeout_seconds=HEARD_SECONDS_MAX)
     for call_id in caller.acknowledged:
         assert {record["status"] for record in await shop.ended(call_id, 30)} == {"sent"}
-    assert await heard() == wanted, "a message was lost, or heard twice"
+    assert not await heard() - wanted, "a message was heard twice"
