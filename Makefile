@@ -38,7 +38,7 @@ bench: install ## Measure this commit on this machine; ROWS=ledger DATABASE=mari
 	$(BIN)/python -m bench $(ROWS) $(if $(DATABASE),--database $(DATABASE)) $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: chaos
-chaos: install ## Harm a mesh at moments drawn from SEED=1 and audit it; SCENARIO=kill-any, SECONDS=60, ENGINES=mariadb choose
+chaos: install ## Harm a mesh at moments drawn from SEED=1 and audit it; SCENARIO=kill-any, SECONDS=25, ENGINES=mariadb choose
 	$(BIN)/python -m chaos --seed $(or $(SEED),1) $(addprefix --scenario ,$(SCENARIO)) \
 	  $(addprefix --seconds ,$(SECONDS)) $(addprefix --engines ,$(ENGINES))
 

@@ -25,7 +25,7 @@ def main(
     scenario: Annotated[
         list[str] | None, typer.Option(help=f"Of {', '.join(SCENARIOS)}; may be repeated; none: all")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=5, help="How long load and faults last, in each scenario")] = 60,
+    seconds: Annotated[float, typer.Option(min=5, help="How long load and faults last, in each scenario")] = 25,
     engines: Annotated[Engines | None, typer.Option(help="None: what the seed draws for each scenario")] = None,
     home: Annotated[Path, typer.Option(help="Where plans and timelines go as JSON, and state while it runs")] = _HOME,
 ) -> None:

@@ -62,8 +62,9 @@ async def _kill_brokers(site: Site, down_seconds: float, *indexes: int) -> None:
     for index in indexes:
         await rocketmq.kill_broker(index)
     await asyncio.sleep(down_seconds)
-    for index in indexes:
-        await rocketmq.restart_broker(index)
+    async with asyncio.TaskGroup() as group:
+        for index in indexes:
+            group.create_task(rocketmq.restart_broker(index))
     site.timeline.note(f"RocketMQ's masters {indexes} are back")
 
 
