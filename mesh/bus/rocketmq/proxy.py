@@ -34,6 +34,9 @@ _CHANNEL_OPTIONS = (
 _WRONG_REQUEST = range(40000, 50000)
 _TEMPORARY = {"REQUEST_TIMEOUT", "TOO_MANY_REQUESTS", "UNRECOGNIZED_CLIENT_TYPE", "CONSUMER_GROUP_NOT_FOUND"}
 """Codes of that range that do not say that asking again would not help."""
+_TYPE_NOT_KNOWN = "expected type is UNSPECIFIED"
+"""A proxy that started while all brokers of a topic were away does not know the topic's type, takes no message of any
+type for it, and says MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, until it has asked again (RocketMQ 5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class Proxy:
         """Append messages to a topic, all or none. Several at once must have no time of delivery."""
         request = service.SendMessageRequest(messages=[_message(topic, message) for message in messages])
         answer = await self._ask(self._stub.SendMessage, request, self._metadata)
-        _check(answer.status)
+        check(answer.status)
 
     async def receive(
         self, topic: str, broker: str, messages_max: int, invisible_seconds: int, poll_seconds: float
@@ -105,7 +108,7 @@ class Proxy:
                 if answer.HasField("message"):
                     received.append(_incoming(answer.message))
                 elif answer.HasField("status") and answer.status.code != definition.MESSAGE_NOT_FOUND:
-                    _check(answer.status)
+                    check(answer.status)
         return received
 
     async def acknowledge(self, topic: str, receipts: Sequence[Receipt]) -> set[str]:
@@ -121,7 +124,7 @@ class Proxy:
             if entry.status.code == definition.INVALID_RECEIPT_HANDLE:
                 expired.add(entry.receipt_handle)
             else:
-                _check(entry.status)
+                check(entry.status)
         return expired
 
     async def hide(self, topic: str, receipt: Receipt, seconds: float) -> Receipt:
@@ -135,7 +138,7 @@ class Proxy:
         request.topic.name = topic
         request.invisible_duration.FromMilliseconds(round(seconds * 1000))
         answer = await self._ask(self._stub.ChangeInvisibleDuration, request, session.metadata)
-        _check(answer.status)
+        check(answer.status)
         return Receipt(receipt.message_id, answer.receipt_handle)
 
     async def close(self) -> None:
@@ -184,7 +187,8 @@ def _incoming(message: Any) -> Incoming:
     )
 
 
-def _check(status: Any) -> None:
+def check(status: Any) -> None:
+    """Raise what a status means: BusUnavailableError, or one of its kinds, where asking again may help; ValueError."""
     if status.code == definition.OK:
         return
     code = definition.Code.Name(status.code)
@@ -193,7 +197,7 @@ def _check(status: Any) -> None:
         raise HandleExpiredError(message)
     if status.code == definition.TOPIC_NOT_FOUND:
         raise TopicMissingError(message)
-    if status.code in _WRONG_REQUEST and code not in _TEMPORARY:
+    if status.code in _WRONG_REQUEST and code not in _TEMPORARY and _TYPE_NOT_KNOWN not in status.message:
         raise ValueError(message)
     raise BusUnavailableError(message)
 

@@ -38,7 +38,8 @@ from mesh.bus.rocketmq.held import Held
 from mesh.bus.rocketmq.index import LOOKS_IN_VAIN_MAX, Aside
 from mesh.bus.rocketmq.letter import Letter, now_ms
 from mesh.bus.rocketmq.names import TopicNames
-from mesh.bus.rocketmq.proxy import Receipt
+from mesh.bus.rocketmq.protocol import definition
+from mesh.bus.rocketmq.proxy import Receipt, check
 from mesh.bus.rocketmq.stored_message import StoredMessage, read_messages
 from mesh.redis_connection import connect_redis
 
@@ -273,3 +274,18 @@ def test_a_copy_without_a_delay_has_nothing_to_wait_for() -> None:
     outgoing = Letter.new(messages("now")[0], new_message_id(), now_ms(), delay_seconds=0).outgoing(delay_seconds_max=3)
     assert outgoing.deliver_at_ms is None
     assert not Letter.read("", outgoing.body, outgoing.properties).has_to_wait_on
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "error"),
+    [
+        ("MESSAGE_PROPERTY_CONFLICT_WITH_TYPE", "the expected type is UNSPECIFIED, but actual", BusUnavailableError),
+        ("MESSAGE_PROPERTY_CONFLICT_WITH_TYPE", "the expected type is FIFO, but actual type is NORMAL", ValueError),
+        ("MESSAGE_BODY_TOO_LARGE", "", ValueError),
+        ("TOO_MANY_REQUESTS", "", BusUnavailableError),
+        ("INTERNAL_SERVER_ERROR", "", BusUnavailableError),
+    ],
+)
+def test_what_may_pass_is_told_apart_from_what_will_not(code: str, message: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match=code):
+        check(definition.Status(code=definition.Code.Value(code), message=message))
