@@ -13,3 +13,11 @@ def to_timestamp(at_ms: int) -> Timestamp | None:
 def to_ms(timestamp: Timestamp) -> int:
     """Read milliseconds; 0 for a field that is not set."""
     return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000
+
+
+def by_our_clock(timestamp: Timestamp, their_now: Timestamp, our_now_ms: int) -> int:
+    """Say when a moment of another process's clock is by ours, in milliseconds, where `their_now` is now by theirs.
+
+    Clocks of machines may be far apart. How long a message is still of use is the same by each of them.
+    """
+    return to_ms(timestamp) - to_ms(their_now) + our_now_ms

@@ -18,10 +18,11 @@ class Claiming:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, record_ids: Sequence[int], consumer: str, lease_seconds: int) -> list[Delivery]:
+    async def claim(self, record_ids: Sequence[int], consumer: str, lease_seconds: int) -> tuple[list[Delivery], int]:
         """Lease what may be worked on: due, and free or left behind by a consumer whose lease is over.
 
         What another holds, what is done and what is not due yet is left out; the latter has a message of its own.
+        Answers when that was besides, in milliseconds.
         """
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
@@ -35,7 +36,7 @@ class Claiming:
             await storage.move(connection, RecordEvent.CLAIM, ids_of(left_behind), **held, **unsure)
             claimed = [*free, *(replace(one, may_be_sent=True, attempt=one.attempt + 1) for one in left_behind)]
             facts = await Facts.read(connection, claimed, now_ms)
-        return facts.deliveries(claimed)
+        return facts.deliveries(claimed), now_ms
 
 
 def is_free(one: Record, now_ms: int) -> bool:

@@ -14,7 +14,7 @@ from brandmesh.messagecenter.v1.messagecenter_pb2_grpc import (
 )
 from mesh.batch_method import BatchMethod
 from mesh.pages import PageRequest
-from mesh.timestamps import to_ms
+from mesh.timestamps import to_ms, to_timestamp
 from messagecenter_rpc import wire
 from messagecenter_rpc.accepting import Accepting
 from messagecenter_rpc.broadcast import Broadcasts
@@ -195,8 +195,9 @@ class ImRecordServicer(ImRecordServiceServicer):
         self._sweeping = sweeping
 
     async def ClaimImRecords(self, request: pb.ClaimImRecordsRequest, context: Context) -> pb.ClaimImRecordsResponse:
-        deliveries = await self._claiming.claim(request.record_ids, request.consumer, request.lease_seconds)
-        return pb.ClaimImRecordsResponse(deliveries=map(wire.im_delivery, deliveries))
+        claimed, now_ms = await self._claiming.claim(request.record_ids, request.consumer, request.lease_seconds)
+        deliveries = map(wire.im_delivery, claimed)
+        return pb.ClaimImRecordsResponse(deliveries=deliveries, claim_time=to_timestamp(now_ms))
 
     async def RecordImOutcomes(
         self, request: pb.RecordImOutcomesRequest, context: Context

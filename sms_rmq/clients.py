@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from mesh.batch import unpack
 from mesh.channel import Peer
 from mesh.coalesce import Coalescer, own
 from mesh.errors import DomainError
+from mesh.timestamps import by_our_clock
 
 _BATCH_MAX = 500
 _PENDING_MAX = 100_000
@@ -40,10 +42,11 @@ class Paces:
 class SmsDispatches:
     """SmsDispatchService."""
 
-    def __init__(self, peer: Peer, leases: Leases, paces: Paces) -> None:
+    def __init__(self, peer: Peer, leases: Leases, paces: Paces, clock: Callable[[], float] = time.time) -> None:
         self._peer = peer
         self._stub = SmsDispatchServiceStub(peer.channel)
         self._leases = leases
+        self._clock = clock
         self._claims: Coalescer[int, sms_pb2.Dispatch | None] = Coalescer(
             self._claim_singles,
             name="claiming dispatches",
@@ -131,7 +134,12 @@ class SmsDispatches:
         request = sms_pb2.ClaimDispatchesRequest(
             dispatch_ids=dispatch_ids, consumer=self._leases.consumer, lease_seconds=self._leases.claim_seconds
         )
-        return list((await self._peer.call(self._stub.ClaimDispatches, request)).dispatches)
+        response = await self._peer.call(self._stub.ClaimDispatches, request)
+        now_ms = int(self._clock() * 1000)
+        for dispatch in response.dispatches:
+            expires_at_ms = by_our_clock(dispatch.expire_time, response.claim_time, now_ms)
+            dispatch.expire_time.FromMilliseconds(expires_at_ms)
+        return list(response.dispatches)
 
     async def _record_charges(self, charges: Sequence[sms_pb2.DispatchCharge]) -> list[bool]:
         request = sms_pb2.RecordChargesRequest(

@@ -69,8 +69,11 @@ class Dispatching:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, dispatch_ids: Sequence[int], consumer: str, lease_seconds: int) -> list[Claimed]:
-        """Lease what may be worked on: queued, due, or left behind by a consumer whose lease is over."""
+    async def claim(self, dispatch_ids: Sequence[int], consumer: str, lease_seconds: int) -> tuple[list[Claimed], int]:
+        """Lease what may be worked on: queued, due, or left behind by a consumer whose lease is over.
+
+        Answers when that was besides, in milliseconds.
+        """
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
             rows = [row for row in await lock_dispatches(connection, dispatch_ids) if _is_claimable(row, now_ms)]
@@ -83,7 +86,7 @@ class Dispatching:
             claimed = await _read_claimed(connection, rows)
             empty = [one.row.dispatch_id for one in claimed if not one.records and not one.is_report]
             await storage.delete_dispatches(connection, empty)
-        return [one for one in claimed if one.row.dispatch_id not in empty]
+        return [one for one in claimed if one.row.dispatch_id not in empty], now_ms
 
     async def record_charges(self, charges: Mapping[int, str], consumer: str, lease_seconds: int) -> list[int]:
         """Note payments; answer the dispatches that `consumer` still holds and may submit now."""

@@ -110,8 +110,9 @@ class SmsDispatchServicer(SmsDispatchServiceServicer):
         self._sweeping = sweeping
 
     async def ClaimDispatches(self, request: pb.ClaimDispatchesRequest, context: Context) -> pb.ClaimDispatchesResponse:
-        claimed = await self._dispatching.claim(request.dispatch_ids, request.consumer, request.lease_seconds)
-        return pb.ClaimDispatchesResponse(dispatches=[_dispatch(one) for one in claimed])
+        claimed, now_ms = await self._dispatching.claim(request.dispatch_ids, request.consumer, request.lease_seconds)
+        dispatches = [_dispatch(one) for one in claimed]
+        return pb.ClaimDispatchesResponse(dispatches=dispatches, claim_time=to_timestamp(now_ms))
 
     async def RecordCharges(self, request: pb.RecordChargesRequest, context: Context) -> pb.RecordChargesResponse:
         charges = {charge.dispatch_id: charge.payment_id for charge in request.charges}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from brandmesh.txim.v1 import txim_pb2 as pb
 from brandmesh.txim.v1.txim_pb2_grpc import TxImServiceServicer
 from mesh.errors import FieldViolation, invalid_request
-from mesh.timestamps import to_ms
+from mesh.timestamps import by_our_clock, to_ms
 from txim_rpc.domain import Account, ImCallError, Message, OnlineState, Result
 from txim_rpc.refusals import refusal
 from txim_rpc.service import Im
@@ -28,15 +29,16 @@ _ONLINE_STATES: Final = {
 class TxImServicer(TxImServiceServicer):
     """What messagecenter calls."""
 
-    def __init__(self, im: Im) -> None:
+    def __init__(self, im: Im, clock: Callable[[], float] = time.time) -> None:
         self._im = im
+        self._clock = clock
 
     async def SendMsg(self, request: pb.SendMsgRequest, context: Context) -> pb.SendMsgResponse:
-        result = await self._im.send(_account(request.to), _message(request.message))
+        result = await self._im.send(_account(request.to), self._message(request.message))
         return pb.SendMsgResponse(result=_result(result))
 
     async def BatchSendMsg(self, request: pb.BatchSendMsgRequest, context: Context) -> pb.BatchSendMsgResponse:
-        results = await self._im.send_all(_accounts(request.to, "to"), _message(request.message))
+        results = await self._im.send_all(_accounts(request.to, "to"), self._message(request.message))
         return pb.BatchSendMsgResponse(results=[_result(result) for result in results])
 
     async def AccountImport(self, request: pb.AccountImportRequest, context: Context) -> pb.AccountImportResponse:
@@ -67,6 +69,19 @@ class TxImServicer(TxImServiceServicer):
             ]
         )
 
+    def _message(self, message: pb.ImMessage) -> Message:
+        expires_at_ms = to_ms(message.expire_time)
+        if message.HasField("request_time"):
+            expires_at_ms = by_our_clock(message.expire_time, message.request_time, int(self._clock() * 1000))
+        return Message(
+            text=message.text,
+            custom_data=message.custom_data,
+            cloud_custom_data=message.cloud_custom_data,
+            random=message.msg_random,
+            time_seconds=message.msg_time.seconds,
+            expires_at_ms=expires_at_ms,
+        )
+
 
 @contextmanager
 def _refusing() -> Iterator[None]:
@@ -91,17 +106,6 @@ def _accounts(accounts: Sequence[pb.ImAccount], field: str) -> list[Account]:
     if violations:
         raise invalid_request(*violations)
     return [_account(account) for account in accounts]
-
-
-def _message(message: pb.ImMessage) -> Message:
-    return Message(
-        text=message.text,
-        custom_data=message.custom_data,
-        cloud_custom_data=message.cloud_custom_data,
-        random=message.msg_random,
-        time_seconds=message.msg_time.seconds,
-        expires_at_ms=to_ms(message.expire_time),
-    )
 
 
 def _result(result: Result) -> pb.SendResult:

@@ -24,10 +24,6 @@ _EVERY_SECONDS = 6.0
 _PUNCTUAL = "sms"
 """Has the apps' time. Ahead of it, it would rightly refuse what is scheduled in a moment; behind it, it would rightly
 send that as much later, and a run does not last so long."""
-_JUDGES = (("sms", "sms_rmq", "costcenter"), ("messagecenter", "messagecenter_rmq", "txim"))
-"""Who judges by a time that another set whether a message, or what is held for it, is still of use. Ten minutes is the
-least such use, so clocks that are further apart make them give up what is new (docs/runbook.md, Clocks)."""
-_JUDGES_APART_SECONDS = 240
 _CHECK_SECONDS_MAX = 20
 
 
@@ -56,13 +52,8 @@ def missing() -> str:
 def settings(random: Random) -> Settings:
     """Put each process up to half an hour before or behind the system's time; two of them are an hour apart."""
     offsets = {name: random.randint(-HALF_HOUR_SECONDS, HALF_HOUR_SECONDS) for name in PROCESSES}
-    judges = {name for group in _JUDGES for name in group}
-    early, late = random.sample([name for name in PROCESSES if name not in judges], 2)
-    offsets |= {early: -HALF_HOUR_SECONDS, late: HALF_HOUR_SECONDS}
-    for first, *others in _JUDGES:
-        base = 0 if first == _PUNCTUAL else offsets[first]
-        near = {name: base + random.randint(-_JUDGES_APART_SECONDS, _JUDGES_APART_SECONDS) for name in others}
-        offsets |= {first: base, **near}
+    early, late = random.sample([name for name in PROCESSES if name != _PUNCTUAL], 2)
+    offsets |= {early: -HALF_HOUR_SECONDS, late: HALF_HOUR_SECONDS, _PUNCTUAL: 0}
     return {name: _shifted(seconds) for name, seconds in offsets.items()}
 
 

@@ -224,8 +224,8 @@ async def _open_process(  # what a test has in its hands
 ) -> Process:
     settings = settings_of(**changes)
     stop = asyncio.Event()
-    records = await stack.enter_async_context(ImRecords(messagecenter, name, settings.lease_seconds))
-    txim = TxIm(txim_peer, settings.send_timeout_seconds)
+    records = await stack.enter_async_context(ImRecords(messagecenter, name, settings.lease_seconds, clock.seconds))
+    txim = TxIm(txim_peer, settings.send_timeout_seconds, clock.seconds)
     limits = SendLimits(settings.sends_in_flight_max, settings.send_timeout_seconds)
     sender = Sender(records, txim, limits, clock.seconds)
     pipeline = await stack.enter_async_context(

@@ -95,7 +95,7 @@ async def start_txim(
     server = Server(_settings())
     server.add(
         txim_pb2_grpc.add_TxImServiceServicer_to_server,
-        faulty(TxImServicer(Im(commands, accounts)), faults),
+        faulty(TxImServicer(Im(commands, accounts), clock.seconds), faults),
         txim_pb2.DESCRIPTOR.services_by_name["TxImService"],
     )
     return await _start(server, "txim_rpc", stack)

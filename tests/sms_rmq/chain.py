@@ -179,7 +179,7 @@ async def running_chain(
 async def open_process(mesh: SmsMesh, name: str, accounts: Sequence[Account], stack: AsyncExitStack) -> Process:
     """Build what one process of sms_rmq holds."""
     leases = Leases(name, CLAIM_SECONDS, SUBMIT_SECONDS)
-    dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases, _NO_PACES))
+    dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases, _NO_PACES, mesh.clock.seconds))
     cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer, _NO_PACES))
     handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), clock=mesh.clock.seconds)
     callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus)

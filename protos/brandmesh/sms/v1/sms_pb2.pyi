@@ -1277,18 +1277,24 @@ class ClaimDispatchesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DISPATCHES_FIELD_NUMBER: _builtins.int
+    CLAIM_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dispatches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dispatch]:
         """The claimed dispatches."""
+
+    @_builtins.property
+    def claim_time(self) -> _timestamp_pb2.Timestamp:
+        """When this was answered, by the clock that expire_time is of: consumers may have another."""
 
     def __init__(
         self,
         *,
         dispatches: _abc.Iterable[Global___Dispatch] | None = ...,
+        claim_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claim_time", b"claim_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatches", b"dispatches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_time", b"claim_time", "dispatches", b"dispatches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62randmesh/txim/v1/txim.proto\x12\x11\x62randmesh.txim.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"P\n\tImAccount\x12,\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18 2\x10^[A-Za-z0-9_-]+$\x12\x15\n\x04nick\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"\x8d\x02\n\tImMessage\x12\x1a\n\x04text\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80`H\x00\x12!\n\x0b\x63ustom_data\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80`H\x00\x12#\n\x11\x63loud_custom_data\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80 \x12\x1b\n\nmsg_random\x18\x04 \x01(\rB\x07\xbaH\x04*\x02 \x00\x12\x34\n\x08msg_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x42\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x8f\x01\n\nSendResult\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12/\n\x07outcome\x18\x02 \x01(\x0e\x32\x1e.brandmesh.txim.v1.SendOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nerror_code\x18\x04 \x01(\x05\x12\x1b\n\x13retry_after_seconds\x18\x05 \x01(\x05\"y\n\x0eSendMsgRequest\x12\x30\n\x02to\x18\x01 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x07message\x18\x02 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImMessageB\x06\xbaH\x03\xc8\x01\x01\"@\n\x0fSendMsgResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.brandmesh.txim.v1.SendResult\"\x83\x01\n\x13\x42\x61tchSendMsgRequest\x12\x35\n\x02to\x18\x01 \x03(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12\x35\n\x07message\x18\x02 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImMessageB\x06\xbaH\x03\xc8\x01\x01\"F\n\x14\x42\x61tchSendMsgResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.brandmesh.txim.v1.SendResult\"M\n\x14\x41\x63\x63ountImportRequest\x12\x35\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\x06\xbaH\x03\xc8\x01\x01\"\x17\n\x15\x41\x63\x63ountImportResponse\"W\n\x19MultiaccountImportRequest\x12:\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"5\n\x1aMultiaccountImportResponse\x12\x17\n\x0f\x66\x61iled_accounts\x18\x01 \x03(\t\";\n\x13\x41\x63\x63ountCheckRequest\x12$\n\x08\x61\x63\x63ounts\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x64\"\x06r\x04\x10\x01\x18 \"1\n\x14\x41\x63\x63ountCheckResponse\x12\x19\n\x11imported_accounts\x18\x01 \x03(\t\"A\n\x18QueryOnlineStatusRequest\x12%\n\x08\x61\x63\x63ounts\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\xf4\x03\"\x06r\x04\x10\x01\x18 \"N\n\x0c\x41\x63\x63ountState\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.brandmesh.txim.v1.OnlineState\"L\n\x19QueryOnlineStatusResponse\x12/\n\x06states\x18\x01 \x03(\x0b\x32\x1f.brandmesh.txim.v1.AccountState*\x8e\x01\n\x0bSendOutcome\x12\x1c\n\x18SEND_OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11SEND_OUTCOME_SENT\x10\x01\x12\x18\n\x14SEND_OUTCOME_REFUSED\x10\x02\x12\x16\n\x12SEND_OUTCOME_RETRY\x10\x03\x12\x18\n\x14SEND_OUTCOME_UNKNOWN\x10\x04*|\n\x0bOnlineState\x12\x1c\n\x18ONLINE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ONLINE_STATE_ONLINE\x10\x01\x12\x1c\n\x18ONLINE_STATE_PUSH_ONLINE\x10\x02\x12\x18\n\x14ONLINE_STATE_OFFLINE\x10\x03\x32\xe8\x04\n\x0bTxImService\x12P\n\x07SendMsg\x12!.brandmesh.txim.v1.SendMsgRequest\x1a\".brandmesh.txim.v1.SendMsgResponse\x12_\n\x0c\x42\x61tchSendMsg\x12&.brandmesh.txim.v1.BatchSendMsgRequest\x1a\'.brandmesh.txim.v1.BatchSendMsgResponse\x12\x62\n\rAccountImport\x12\'.brandmesh.txim.v1.AccountImportRequest\x1a(.brandmesh.txim.v1.AccountImportResponse\x12q\n\x12MultiaccountImport\x12,.brandmesh.txim.v1.MultiaccountImportRequest\x1a-.brandmesh.txim.v1.MultiaccountImportResponse\x12_\n\x0c\x41\x63\x63ountCheck\x12&.brandmesh.txim.v1.AccountCheckRequest\x1a\'.brandmesh.txim.v1.AccountCheckResponse\x12n\n\x11QueryOnlineStatus\x12+.brandmesh.txim.v1.QueryOnlineStatusRequest\x1a,.brandmesh.txim.v1.QueryOnlineStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x62randmesh/txim/v1/txim.proto\x12\x11\x62randmesh.txim.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"P\n\tImAccount\x12,\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB\x1b\xbaH\x18r\x16\x10\x01\x18 2\x10^[A-Za-z0-9_-]+$\x12\x15\n\x04nick\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\"\xbf\x02\n\tImMessage\x12\x1a\n\x04text\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80`H\x00\x12!\n\x0b\x63ustom_data\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80`H\x00\x12#\n\x11\x63loud_custom_data\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80 \x12\x1b\n\nmsg_random\x18\x04 \x01(\rB\x07\xbaH\x04*\x02 \x00\x12\x34\n\x08msg_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x30\n\x0crequest_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\n\x07\x63ontent\x12\x05\xbaH\x02\x08\x01\"\x8f\x01\n\nSendResult\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12/\n\x07outcome\x18\x02 \x01(\x0e\x32\x1e.brandmesh.txim.v1.SendOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nerror_code\x18\x04 \x01(\x05\x12\x1b\n\x13retry_after_seconds\x18\x05 \x01(\x05\"y\n\x0eSendMsgRequest\x12\x30\n\x02to\x18\x01 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x07message\x18\x02 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImMessageB\x06\xbaH\x03\xc8\x01\x01\"@\n\x0fSendMsgResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.brandmesh.txim.v1.SendResult\"\x83\x01\n\x13\x42\x61tchSendMsgRequest\x12\x35\n\x02to\x18\x01 \x03(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12\x35\n\x07message\x18\x02 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImMessageB\x06\xbaH\x03\xc8\x01\x01\"F\n\x14\x42\x61tchSendMsgResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.brandmesh.txim.v1.SendResult\"M\n\x14\x41\x63\x63ountImportRequest\x12\x35\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\x06\xbaH\x03\xc8\x01\x01\"\x17\n\x15\x41\x63\x63ountImportResponse\"W\n\x19MultiaccountImportRequest\x12:\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1c.brandmesh.txim.v1.ImAccountB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"5\n\x1aMultiaccountImportResponse\x12\x17\n\x0f\x66\x61iled_accounts\x18\x01 \x03(\t\";\n\x13\x41\x63\x63ountCheckRequest\x12$\n\x08\x61\x63\x63ounts\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x64\"\x06r\x04\x10\x01\x18 \"1\n\x14\x41\x63\x63ountCheckResponse\x12\x19\n\x11imported_accounts\x18\x01 \x03(\t\"A\n\x18QueryOnlineStatusRequest\x12%\n\x08\x61\x63\x63ounts\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\xf4\x03\"\x06r\x04\x10\x01\x18 \"N\n\x0c\x41\x63\x63ountState\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.brandmesh.txim.v1.OnlineState\"L\n\x19QueryOnlineStatusResponse\x12/\n\x06states\x18\x01 \x03(\x0b\x32\x1f.brandmesh.txim.v1.AccountState*\x8e\x01\n\x0bSendOutcome\x12\x1c\n\x18SEND_OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11SEND_OUTCOME_SENT\x10\x01\x12\x18\n\x14SEND_OUTCOME_REFUSED\x10\x02\x12\x16\n\x12SEND_OUTCOME_RETRY\x10\x03\x12\x18\n\x14SEND_OUTCOME_UNKNOWN\x10\x04*|\n\x0bOnlineState\x12\x1c\n\x18ONLINE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ONLINE_STATE_ONLINE\x10\x01\x12\x1c\n\x18ONLINE_STATE_PUSH_ONLINE\x10\x02\x12\x18\n\x14ONLINE_STATE_OFFLINE\x10\x03\x32\xe8\x04\n\x0bTxImService\x12P\n\x07SendMsg\x12!.brandmesh.txim.v1.SendMsgRequest\x1a\".brandmesh.txim.v1.SendMsgResponse\x12_\n\x0c\x42\x61tchSendMsg\x12&.brandmesh.txim.v1.BatchSendMsgRequest\x1a\'.brandmesh.txim.v1.BatchSendMsgResponse\x12\x62\n\rAccountImport\x12\'.brandmesh.txim.v1.AccountImportRequest\x1a(.brandmesh.txim.v1.AccountImportResponse\x12q\n\x12MultiaccountImport\x12,.brandmesh.txim.v1.MultiaccountImportRequest\x1a-.brandmesh.txim.v1.MultiaccountImportResponse\x12_\n\x0c\x41\x63\x63ountCheck\x12&.brandmesh.txim.v1.AccountCheckRequest\x1a\'.brandmesh.txim.v1.AccountCheckResponse\x12n\n\x11QueryOnlineStatus\x12+.brandmesh.txim.v1.QueryOnlineStatusRequest\x1a,.brandmesh.txim.v1.QueryOnlineStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,42 +67,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTCHECKREQUEST'].fields_by_name['accounts']._serialized_options = b'\272H\017\222\001\014\010\001\020d\"\006r\004\020\001\030 '
   _globals['_QUERYONLINESTATUSREQUEST'].fields_by_name['accounts']._loaded_options = None
   _globals['_QUERYONLINESTATUSREQUEST'].fields_by_name['accounts']._serialized_options = b'\272H\020\222\001\r\010\001\020\364\003\"\006r\004\020\001\030 '
-  _globals['_SENDOUTCOME']._serialized_start=1594
-  _globals['_SENDOUTCOME']._serialized_end=1736
-  _globals['_ONLINESTATE']._serialized_start=1738
-  _globals['_ONLINESTATE']._serialized_end=1862
+  _globals['_SENDOUTCOME']._serialized_start=1644
+  _globals['_SENDOUTCOME']._serialized_end=1786
+  _globals['_ONLINESTATE']._serialized_start=1788
+  _globals['_ONLINESTATE']._serialized_end=1912
   _globals['_IMACCOUNT']._serialized_start=113
   _globals['_IMACCOUNT']._serialized_end=193
   _globals['_IMMESSAGE']._serialized_start=196
-  _globals['_IMMESSAGE']._serialized_end=465
-  _globals['_SENDRESULT']._serialized_start=468
-  _globals['_SENDRESULT']._serialized_end=611
-  _globals['_SENDMSGREQUEST']._serialized_start=613
-  _globals['_SENDMSGREQUEST']._serialized_end=734
-  _globals['_SENDMSGRESPONSE']._serialized_start=736
-  _globals['_SENDMSGRESPONSE']._serialized_end=800
-  _globals['_BATCHSENDMSGREQUEST']._serialized_start=803
-  _globals['_BATCHSENDMSGREQUEST']._serialized_end=934
-  _globals['_BATCHSENDMSGRESPONSE']._serialized_start=936
-  _globals['_BATCHSENDMSGRESPONSE']._serialized_end=1006
-  _globals['_ACCOUNTIMPORTREQUEST']._serialized_start=1008
-  _globals['_ACCOUNTIMPORTREQUEST']._serialized_end=1085
-  _globals['_ACCOUNTIMPORTRESPONSE']._serialized_start=1087
-  _globals['_ACCOUNTIMPORTRESPONSE']._serialized_end=1110
-  _globals['_MULTIACCOUNTIMPORTREQUEST']._serialized_start=1112
-  _globals['_MULTIACCOUNTIMPORTREQUEST']._serialized_end=1199
-  _globals['_MULTIACCOUNTIMPORTRESPONSE']._serialized_start=1201
-  _globals['_MULTIACCOUNTIMPORTRESPONSE']._serialized_end=1254
-  _globals['_ACCOUNTCHECKREQUEST']._serialized_start=1256
-  _globals['_ACCOUNTCHECKREQUEST']._serialized_end=1315
-  _globals['_ACCOUNTCHECKRESPONSE']._serialized_start=1317
-  _globals['_ACCOUNTCHECKRESPONSE']._serialized_end=1366
-  _globals['_QUERYONLINESTATUSREQUEST']._serialized_start=1368
-  _globals['_QUERYONLINESTATUSREQUEST']._serialized_end=1433
-  _globals['_ACCOUNTSTATE']._serialized_start=1435
-  _globals['_ACCOUNTSTATE']._serialized_end=1513
-  _globals['_QUERYONLINESTATUSRESPONSE']._serialized_start=1515
-  _globals['_QUERYONLINESTATUSRESPONSE']._serialized_end=1591
-  _globals['_TXIMSERVICE']._serialized_start=1865
-  _globals['_TXIMSERVICE']._serialized_end=2481
+  _globals['_IMMESSAGE']._serialized_end=515
+  _globals['_SENDRESULT']._serialized_start=518
+  _globals['_SENDRESULT']._serialized_end=661
+  _globals['_SENDMSGREQUEST']._serialized_start=663
+  _globals['_SENDMSGREQUEST']._serialized_end=784
+  _globals['_SENDMSGRESPONSE']._serialized_start=786
+  _globals['_SENDMSGRESPONSE']._serialized_end=850
+  _globals['_BATCHSENDMSGREQUEST']._serialized_start=853
+  _globals['_BATCHSENDMSGREQUEST']._serialized_end=984
+  _globals['_BATCHSENDMSGRESPONSE']._serialized_start=986
+  _globals['_BATCHSENDMSGRESPONSE']._serialized_end=1056
+  _globals['_ACCOUNTIMPORTREQUEST']._serialized_start=1058
+  _globals['_ACCOUNTIMPORTREQUEST']._serialized_end=1135
+  _globals['_ACCOUNTIMPORTRESPONSE']._serialized_start=1137
+  _globals['_ACCOUNTIMPORTRESPONSE']._serialized_end=1160
+  _globals['_MULTIACCOUNTIMPORTREQUEST']._serialized_start=1162
+  _globals['_MULTIACCOUNTIMPORTREQUEST']._serialized_end=1249
+  _globals['_MULTIACCOUNTIMPORTRESPONSE']._serialized_start=1251
+  _globals['_MULTIACCOUNTIMPORTRESPONSE']._serialized_end=1304
+  _globals['_ACCOUNTCHECKREQUEST']._serialized_start=1306
+  _globals['_ACCOUNTCHECKREQUEST']._serialized_end=1365
+  _globals['_ACCOUNTCHECKRESPONSE']._serialized_start=1367
+  _globals['_ACCOUNTCHECKRESPONSE']._serialized_end=1416
+  _globals['_QUERYONLINESTATUSREQUEST']._serialized_start=1418
+  _globals['_QUERYONLINESTATUSREQUEST']._serialized_end=1483
+  _globals['_ACCOUNTSTATE']._serialized_start=1485
+  _globals['_ACCOUNTSTATE']._serialized_end=1563
+  _globals['_QUERYONLINESTATUSRESPONSE']._serialized_start=1565
+  _globals['_QUERYONLINESTATUSRESPONSE']._serialized_end=1641
+  _globals['_TXIMSERVICE']._serialized_start=1915
+  _globals['_TXIMSERVICE']._serialized_end=2531
 # @@protoc_insertion_point(module_scope)

@@ -120,6 +120,7 @@ class ImMessage(_message.Message):
     MSG_RANDOM_FIELD_NUMBER: _builtins.int
     MSG_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_TIME_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """A text for people (TIMTextElem)."""
     custom_data: _builtins.str
@@ -136,6 +137,10 @@ class ImMessage(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """After this the message is of no use: it is not sent, and Tencent keeps it for no device that comes online."""
 
+    @_builtins.property
+    def request_time(self) -> _timestamp_pb2.Timestamp:
+        """When this was asked for, by the clock that expire_time is of. Unset: by the clock of this service."""
+
     def __init__(
         self,
         *,
@@ -145,10 +150,11 @@ class ImMessage(_message.Message):
         msg_random: _builtins.int = ...,
         msg_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        request_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "custom_data", b"custom_data", "expire_time", b"expire_time", "msg_time", b"msg_time", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "custom_data", b"custom_data", "expire_time", b"expire_time", "msg_time", b"msg_time", "request_time", b"request_time", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloud_custom_data", b"cloud_custom_data", "content", b"content", "custom_data", b"custom_data", "expire_time", b"expire_time", "msg_random", b"msg_random", "msg_time", b"msg_time", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloud_custom_data", b"cloud_custom_data", "content", b"content", "custom_data", b"custom_data", "expire_time", b"expire_time", "msg_random", b"msg_random", "msg_time", b"msg_time", "request_time", b"request_time", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "custom_data"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
