@@ -67,6 +67,6 @@ async def test_order_rmq_stops_cleanly_though_its_peers_are_away(tmp_path: Path)
         assert process.stderr is not None
         # A sweep found its peer away and said so: the process is up.
         line = await asyncio.wait_for(process.stderr.readline(), 30)
-        assert b'"part": "periodic"' in line
+        assert b'"part":"periodic"' in line
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 20) == 0
