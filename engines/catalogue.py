@@ -46,6 +46,9 @@ _ON_DATABASES = (
     (
         *_SIDE_BY_SIDE,
         "tests/mesh/test_database.py",
+        "tests/mesh/test_database_errors.py",
+        "tests/mesh/test_bulk_rows.py",
+        "tests/mesh/test_statements.py",
         "tests/mesh/test_migrations.py",
         "tests/costcenter",
         "tests/costcenter_rmq",

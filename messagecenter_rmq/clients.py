@@ -22,9 +22,7 @@ _PENDING_MAX = 100_000
 class ImRecords:
     """ImRecordService. Outcomes that are recorded at the same moment travel as one batch."""
 
-    def __init__(
-        self, peer: Peer, consumer: str, lease_seconds: int, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, peer: Peer, consumer: str, lease_seconds: int, clock: Callable[[], float] = time.time) -> None:
         self._peer = peer
         self._stub = ImRecordServiceStub(peer.channel)
         self._consumer = consumer
