@@ -74,6 +74,10 @@ def _run_alembic(connection: sa.Connection, directory: Path, version_table: str)
     command.upgrade(config, "head")
 
 
+class TablesLockedError(Exception):
+    """Another process has been changing the tables of this service for too long."""
+
+
 @asynccontextmanager
 async def _one_at_a_time(database: Database, name: str) -> AsyncIterator[None]:
     """Let one process change the tables while others that start with it wait. SQLite's write lock does so by itself.
@@ -97,7 +101,7 @@ async def _lock(connection: AsyncConnection, name: str) -> None:
     deadline = time.monotonic() + LOCK_SECONDS_MAX
     while not (await connection.execute(_try_lock(connection.dialect.name, name))).scalar():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"another process has been changing the tables for {LOCK_SECONDS_MAX} s")
+            raise TablesLockedError(f"another process has been changing the tables for {LOCK_SECONDS_MAX} s")
         await asyncio.sleep(_LOCK_POLL_SECONDS)
 
 

@@ -154,5 +154,5 @@ async def test_it_does_not_wait_for_ever(
 ) -> None:
     monkeypatch.setattr(migrations, "LOCK_SECONDS_MAX", 1)
     async with migrations._one_at_a_time(databases[0], "trial_rpc_version"):
-        with pytest.raises(TimeoutError, match="another process has been changing the tables for 1 s"):
+        with pytest.raises(migrations.TablesLockedError, match="another process has been changing the tables for 1 s"):
             await migrations.upgrade(databases[1], scripts)
