@@ -51,11 +51,16 @@ async def _while(is_so: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def _has_any(app: App, statuses: Sequence[str], among: Mapping[str, str]) -> bool:
-    """Whether any message has one of the statuses."""
+    """Whether any message has one of the statuses. A page may be empty although another one follows."""
     for status in statuses:
-        page = await app.ok("GET", "/sms", None, status=status, pageSize="1", **among)
-        if page["messages"] or page["nextPageToken"]:
-            return True
+        token = ""
+        while True:
+            page = await app.ok("GET", "/sms", None, status=status, pageSize="1", pageToken=token, **among)
+            if page["messages"]:
+                return True
+            token = page["nextPageToken"]
+            if not token:
+                break
     return False
 
 
