@@ -21,9 +21,10 @@ from engines.engine import EngineMissingError
 HALF_HOUR_SECONDS = 1800
 
 _EVERY_SECONDS = 6.0
-_PUNCTUAL = "sms"
-"""Has the apps' time. Ahead of it, it would rightly refuse what is scheduled in a moment; behind it, it would rightly
-send that as much later, and a run does not last so long."""
+_PUNCTUAL = ("sms", "order")
+"""Have the true time. `sms` has that of the apps: ahead of it, it would rightly refuse what is scheduled in a moment;
+behind it, it would rightly send that as much later, and a run does not last so long. `order` has that of the payment
+channel, which rightly refuses what is signed at another time."""
 _CHECK_SECONDS_MAX = 20
 
 
@@ -52,8 +53,8 @@ def missing() -> str:
 def settings(random: Random) -> Settings:
     """Put each process up to half an hour before or behind the system's time; two of them are an hour apart."""
     offsets = {name: random.randint(-HALF_HOUR_SECONDS, HALF_HOUR_SECONDS) for name in PROCESSES}
-    early, late = random.sample([name for name in PROCESSES if name != _PUNCTUAL], 2)
-    offsets |= {early: -HALF_HOUR_SECONDS, late: HALF_HOUR_SECONDS, _PUNCTUAL: 0}
+    early, late = random.sample([name for name in PROCESSES if name not in _PUNCTUAL], 2)
+    offsets |= {early: -HALF_HOUR_SECONDS, late: HALF_HOUR_SECONDS, **dict.fromkeys(_PUNCTUAL, 0)}
     return {name: _shifted(seconds) for name, seconds in offsets.items()}
 
 
