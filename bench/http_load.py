@@ -14,9 +14,10 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from typing import Protocol, TypeVar
 
 CONNECT_SECONDS_MAX = 10.0
 ANSWER_SECONDS_MAX = 60.0
@@ -50,6 +51,21 @@ class Seen:
     cpu_seconds: float
 
 
+class Connection(Protocol):
+    """One connection with at most one request under way. `sent_at` is a time of the performance counter."""
+
+    sent_at: float
+
+    def send(self, request: bytes) -> None:
+        """Send a request, after the one before it was answered."""
+
+    def is_answered(self) -> bool:
+        """Read what is there; answer whether that was the end of an answer. Raises LoadError."""
+
+
+Line = TypeVar("Line", bound=Connection)
+
+
 class LoadError(Exception):
     """An answer that is not 200, or a connection that was closed."""
 
@@ -72,9 +88,9 @@ def run(plan: Plan) -> Seen:
             stack.enter_context(connection.socket)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         cpu_before, began_at = time.process_time(), time.time()
-        latencies_ms, last_answer = _exchange(selector, connections, requests)
+        latencies_ms, last = exchange(selector, connections, requests)
         ended_at, cpu_after = time.time(), time.process_time()
-    last_message_id = json.loads(last_answer)["messages"][0]["messageId"]
+    last_message_id = json.loads(last.body)["messages"][0]["messageId"]
     return Seen(began_at, ended_at, latencies_ms, last_message_id, cpu_after - cpu_before)
 
 
@@ -114,40 +130,39 @@ def cut_answer(received: bytes) -> tuple[bytes, bytes, bytes] | None:
 class _Connection:
     """One connection with at most one request under way."""
 
-    __slots__ = ("received", "sent_at", "socket")
+    __slots__ = ("body", "received", "sent_at", "socket")
 
     def __init__(self, host: str, port: int) -> None:
         self.socket = socket.create_connection((host, port), timeout=CONNECT_SECONDS_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent_at = 0.0
         self.received = b""
+        self.body = b""
 
     def send(self, request: bytes) -> None:
         self.sent_at = time.perf_counter()
         self.socket.sendall(request)
 
-    def receive(self) -> bytes | None:
-        """Read what is there; answer a body once it is complete. Raises LoadError."""
+    def is_answered(self) -> bool:
+        """Read what is there; answer whether that was the end of an answer, which `body` holds. Raises LoadError."""
         chunk = self.socket.recv(_CHUNK_BYTES)
         if not chunk:
             raise LoadError("the gateway closed a connection")
         self.received += chunk
         answer = cut_answer(self.received)
         if answer is None:
-            return None
-        head, body, self.received = answer
+            return False
+        head, self.body, self.received = answer
         if not head.startswith(_OK):
-            raise LoadError(f"refused: {head.splitlines()[0].decode()} {body.decode(errors='replace')}")
-        return body
+            raise LoadError(f"refused: {head.splitlines()[0].decode()} {self.body.decode(errors='replace')}")
+        return True
 
 
-def _exchange(
-    selector: selectors.BaseSelector, connections: list[_Connection], requests: list[bytes]
-) -> tuple[list[float], bytes]:
-    """Keep every connection busy until all is answered; answer the latencies, and the last answer's body."""
-    waiting = iter(requests)
-    latencies_ms: list[float] = []
-    last_answer = b""
+def exchange(
+    selector: selectors.BaseSelector, connections: Sequence[Line], requests: Sequence[bytes]
+) -> tuple[list[float], Line]:
+    """Keep every connection busy until all is answered; answer the latencies, and the connection answered last."""
+    waiting, latencies_ms, last = iter(requests), list[float](), connections[0]
     for idle, request in zip(connections, waiting, strict=False):
         idle.send(request)
     while len(latencies_ms) < len(requests):
@@ -155,16 +170,15 @@ def _exchange(
         if not ready:
             raise LoadError(f"no answer for {ANSWER_SECONDS_MAX:g} s")
         for key, _ in ready:
-            connection: _Connection = key.data
-            body = connection.receive()
-            if body is None:
+            connection: Line = key.data
+            if not connection.is_answered():
                 continue
             latencies_ms.append((time.perf_counter() - connection.sent_at) * 1000)
-            last_answer = body
+            last = connection
             following = next(waiting, None)
             if following is not None:
                 connection.send(following)
-    return latencies_ms, last_answer
+    return latencies_ms, last
 
 
 if __name__ == "__main__":

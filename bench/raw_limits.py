@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,7 +19,7 @@ from brandmesh.costcenter.v1 import costcenter_pb2 as pb
 from mesh.bus.port import Message
 from mesh.bus.redis_streams import RedisStreamsBus
 from mesh.embedded_valkey import EmbeddedValkey
-from mesh.loopback import LOOPBACK, free_port
+from mesh.loopback import LOOPBACK, free_port, listens
 from mesh.redis_connection import connect_redis
 from meshctl.supervisor import ProcessSpec, Supervisor
 
@@ -109,19 +108,9 @@ async def _raw_server(kind: str) -> AsyncIterator[str]:
     port = free_port()
     with empty_directory() as state:
         supervisor = Supervisor(state)
-        spec = ProcessSpec(kind, raw_server.__name__, {}, partial(_listens, port), (kind, str(port)))
+        spec = ProcessSpec(kind, raw_server.__name__, {}, partial(listens, port), (kind, str(port)))
         await supervisor.start([spec])
         try:
             yield f"{LOOPBACK}:{port}"
         finally:
             await supervisor.stop()
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 
@@ -32,3 +33,14 @@ def free_port() -> int:
         if is_free(port):
             return port
     raise OSError(f"no free port on {LOOPBACK} after {_TRIES_MAX} tries")
+
+
+async def listens(port: int) -> bool:
+    """Whether a connection to a port of loopback is taken."""
+    try:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import os
 import tempfile
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -49,6 +50,19 @@ async def server_database(name: str) -> str:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
         _server_urls[name] = await sql_server.create_database(SERVER_URL, f"test_{worker}_{name}")
     return _server_urls[name]
+
+
+@asynccontextmanager
+async def trial_database(directory: Path, metadata: sa.MetaData) -> AsyncIterator[Database]:
+    """Open a database that has just the tables of a test, and remove them at the end."""
+    database = Database(await server_database("mesh") if SERVER_URL else f"sqlite:///{directory}/trial.db")
+    async with database.write() as connection:
+        await connection.run_sync(metadata.drop_all)
+        await connection.run_sync(metadata.create_all)
+    yield database
+    async with database.write() as connection:
+        await connection.run_sync(metadata.drop_all)
+    await database.close()
 
 
 def service_databases(*services: str) -> AbstractAsyncContextManager[str]:

@@ -15,11 +15,11 @@ from bench.peers.gateway import SETTLED, Gateway, Peer
 from bench.peers.jasmin_install import AMQP_SPEC, install, program
 from bench.peers.jcli import carry_out
 from bench.peers.receipts import Receipts, listening
-from bench.peers.servers import listens, running, running_smsc
+from bench.peers.servers import running, running_smsc
 from engines.engine import EngineMissingError
 from engines.process import Program
 from engines.redis import Redis
-from mesh.loopback import LOOPBACK, free_port
+from mesh.loopback import LOOPBACK, free_port, listens
 
 _WORD = "bench"
 """Every name and password that is ours to choose: the servers are on loopback, for as long as they are measured."""

@@ -16,11 +16,11 @@ import aiohttp
 
 from bench.peers.gateway import SETTLED, SUBMITTED, Gateway, Peer
 from bench.peers.receipts import Receipts, listening
-from bench.peers.servers import listens, running, running_smsc
+from bench.peers.servers import running, running_smsc
 from engines import debian
 from engines.engine import EngineMissingError
 from engines.process import Program
-from mesh.loopback import LOOPBACK, free_port
+from mesh.loopback import LOOPBACK, free_port, listens
 
 _RECIPIENTS_MAX = 100
 _WORD = "bench"

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 
 import httptools
 
-from bench.http_load import ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, LoadError
+from bench.http_load import CONNECT_SECONDS_MAX, LoadError, exchange
 from mesh.loopback import LOOPBACK
 
 _CHUNK_BYTES = 1 << 16
@@ -57,7 +57,7 @@ def run(plan: GetPlan) -> Answered:
     requests = [f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\n\r\n".encode() for path in plan.paths]
     with _connected(plan.port, min(plan.connections, len(requests))) as (selector, connections):
         began_at = time.time()
-        latencies_ms = _exchange(selector, connections, requests)
+        latencies_ms, _ = exchange(selector, connections, requests)
         return Answered(began_at, time.time(), latencies_ms)
 
 
@@ -108,26 +108,6 @@ def _connected(port: int, count: int) -> Iterator[tuple[selectors.BaseSelector, 
             stack.enter_context(connection.socket)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         yield selector, connections
-
-
-def _exchange(selector: selectors.BaseSelector, connections: list[_Connection], requests: list[bytes]) -> list[float]:
-    """Keep every connection busy until all is answered; answer the latencies."""
-    waiting, latencies_ms = iter(requests), list[float]()
-    for connection, request in zip(connections, waiting, strict=False):
-        connection.send(request)
-    while len(latencies_ms) < len(requests):
-        ready = selector.select(ANSWER_SECONDS_MAX)
-        if not ready:
-            raise LoadError(f"no answer for {ANSWER_SECONDS_MAX:g} s")
-        for key, _ in ready:
-            connection = key.data
-            if not connection.is_answered():
-                continue
-            latencies_ms.append((time.perf_counter() - connection.sent_at) * 1000)
-            following = next(waiting, None)
-            if following is not None:
-                connection.send(following)
-    return latencies_ms
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers.servers import listens, running
+from bench.peers.servers import running
 from engines import debian
 from engines.engine import EngineMissingError
 from engines.process import Program
-from mesh.loopback import LOOPBACK, free_port
+from mesh.loopback import LOOPBACK, free_port, listens
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's own rabbitmq-server in the path changes to another user, who has no access to our directories."""

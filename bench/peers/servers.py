@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from engines.process import Program, ServerProcess
-from mesh.loopback import LOOPBACK, free_port
+from mesh.loopback import free_port, listens
 
 
 @asynccontextmanager
@@ -29,14 +28,3 @@ async def running_smsc(home: Path) -> AsyncIterator[int]:
     program = Program((sys.executable, "-m", "bench.peers.smsc", str(port)), home / "smsc.log")
     async with running(program, lambda: listens(port)):
         yield port
-
-
-async def listens(port: int) -> bool:
-    """Whether a connection to a port of loopback is taken."""
-    try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mesh.bulk_rows import insert_rows, update_rows
 from mesh.database import Database
-from tests.databases import SERVER_URL, server_database
+from tests.databases import trial_database
 
 parcel = sa.Table(
     "parcel",
@@ -31,14 +31,8 @@ HARD_TEXT = "'; --\"?%s%%$1 \\ [1,2] {x} 你好 😀"
 
 @pytest_asyncio.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    made = Database(await server_database("mesh") if SERVER_URL else f"sqlite:///{tmp_path}/parcel.db")
-    async with made.write() as connection:
-        await connection.run_sync(parcel.metadata.drop_all)
-        await connection.run_sync(parcel.metadata.create_all)
-    yield made
-    async with made.write() as connection:
-        await connection.run_sync(parcel.metadata.drop_all)
-    await made.close()
+    async with trial_database(tmp_path, parcel.metadata) as made:
+        yield made
 
 
 async def _rows(database: Database) -> list[tuple[object, ...]]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from mesh.bulk_rows import insert_rows
 from mesh.database import Database
 from mesh.statements import IN_MAX, execute_many, read_in, select_in
-from tests.databases import SERVER_URL, server_database
+from tests.databases import trial_database
 
 fruit = sa.Table(
     "fruit",
@@ -31,14 +31,8 @@ _BY_NAME = select_in(fruit, "name").where(fruit.c.ripe == sa.bindparam("ripe")).
 
 @pytest_asyncio.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    made = Database(await server_database("mesh") if SERVER_URL else f"sqlite:///{tmp_path}/fruit.db")
-    async with made.write() as connection:
-        await connection.run_sync(fruit.metadata.drop_all)
-        await connection.run_sync(fruit.metadata.create_all)
-    yield made
-    async with made.write() as connection:
-        await connection.run_sync(fruit.metadata.drop_all)
-    await made.close()
+    async with trial_database(tmp_path, fruit.metadata) as made:
+        yield made
 
 
 async def test_each_row_changes_its_own_and_the_values_of_the_statement_itself_hold(database: Database) -> None:
