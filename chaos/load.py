@@ -133,15 +133,17 @@ class Shopper:
 
     async def _buy(self) -> None:
         """Order a package; pay it, or cancel it."""
-        order = (await self.customer.insist("POST", "/orders", {"requestId": self._next_id(), "packageId": _PACKAGE}))[
-            "order"
-        ]
+        order = (
+            await self.customer.insist(
+                "POST", "/smsPackageOrders", {"requestId": self._next_id(), "packageId": _PACKAGE}
+            )
+        )["order"]
         is_paid = self.random.random() < 0.7  # noqa: PLR2004  # some buyers change their mind
         if is_paid:
-            payment = await self.customer.insist("POST", f"/orders/{order['orderId']}:pay", {})
+            payment = await self.customer.insist("POST", f"/smsPackageOrders/{order['orderId']}:pay", {})
             await self._pay(payment["payment"]["payUrl"])
         else:
-            await self.customer.insist("POST", f"/orders/{order['orderId']}:cancel", {})
+            await self.customer.insist("POST", f"/smsPackageOrders/{order['orderId']}:cancel", {})
         credit = order["package"]["credits"] * order["quantity"]
         self.customer.told.orders.append(Ordered(self.customer.brand_id, order["orderId"], credit, is_paid))
 

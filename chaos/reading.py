@@ -91,7 +91,7 @@ async def _brand(site: Site, customer: Customer) -> Brand:
         entries=[_entry(one) async for one in _pages(customer, "/smsAccount/entries", "entries")],
         messages=[_message(one) async for one in _pages(customer, "/sms", "messages")],
         im_records=await _im_records(customer, calls),
-        orders=[_order(one) async for one in _pages(customer, "/orders", "orders")],
+        orders=[_order(one) async for one in _pages(customer, "/smsPackageOrders", "orders")],
     )
 
 

@@ -10,15 +10,15 @@ from google.protobuf.descriptor import FileDescriptor
 import brandmesh
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.messagecenter.v1 import messagecenter_pb2
-from brandmesh.order.v1 import order_pb2
 from brandmesh.sms.v1 import sms_pb2
+from brandmesh.smspackage.v1 import sms_package_pb2
 from gateway.transcoding.routes import RouteTable, build_routes
 
 FILES: tuple[FileDescriptor, ...] = (
     sms_pb2.DESCRIPTOR,
     messagecenter_pb2.DESCRIPTOR,
     costcenter_pb2.DESCRIPTOR,
-    order_pb2.DESCRIPTOR,
+    sms_package_pb2.DESCRIPTOR,
 )
 """In the order in which the documentation shows them."""
 

@@ -14,10 +14,10 @@ _BLOCK = 4096
 _BLOCK_LIFETIME_SECONDS = 1.0
 
 
-def id_block_table(metadata: sa.MetaData) -> sa.Table:
+def id_block_table(metadata: sa.MetaData, name: str = "id_block") -> sa.Table:
     """The one-row table that the blocks of a service come from. Its migration creates the row as (1, 0)."""
     return sa.Table(
-        "id_block",
+        name,
         metadata,
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("next_id", sa.BigInteger, nullable=False),

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from brandmesh.order.v1 import order_pb2
-from brandmesh.order.v1.order_pb2_grpc import OrderServiceStub
+from brandmesh.smspackage.v1 import sms_package_pb2
+from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageServiceStub
 from mesh.bus.connect import connect_bus
 from mesh.bus.port import DEAD_REASON_HEADER, DEAD_SUFFIX, Bus, BusUnavailableError
 from mesh.channel import Peer
@@ -150,14 +150,14 @@ def put_package(  # noqa: PLR0917  # a command's options
     order: Annotated[str, typer.Option(help="Address of order_rpc")] = "127.0.0.1:7103",
 ) -> None:
     """Put a package into the catalogue, or change it for later orders."""
-    request = order_pb2.PutPackageRequest(
+    request = sms_package_pb2.PutPackageRequest(
         package_id=package_id, title=title, credits=credit, price_fen=price_fen, valid_days=valid_days
     )
 
     async def put() -> None:
         peer = Peer("order_rpc", order)
         try:
-            await peer.call(OrderServiceStub(peer.channel).PutPackage, request)
+            await peer.call(SmsPackageServiceStub(peer.channel).PutPackage, request)
         finally:
             await peer.close()
 

@@ -14,10 +14,10 @@ import aiohttp
 
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.costcenter.v1.costcenter_pb2_grpc import CostCenterServiceStub
-from brandmesh.order.v1 import order_pb2
-from brandmesh.order.v1.order_pb2_grpc import OrderServiceStub
 from brandmesh.sms.v1 import sms_pb2
 from brandmesh.sms.v1.sms_pb2_grpc import SmsServiceStub
+from brandmesh.smspackage.v1 import sms_package_pb2
+from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageServiceStub
 from mesh.channel import Peer
 from mesh.timestamps import to_timestamp
 from meshctl import demo_im
@@ -31,8 +31,10 @@ DEMO_PHONE = "13800000001"
 _YEAR_MS = 365 * 86_400_000
 _DELIVERY_SECONDS_MAX = 30.0
 _PACKAGES = (
-    order_pb2.PutPackageRequest(package_id="sms-1000", title="1,000 SMS", credits=1000, price_fen=5000, valid_days=365),
-    order_pb2.PutPackageRequest(
+    sms_package_pb2.PutPackageRequest(
+        package_id="sms-1000", title="1,000 SMS", credits=1000, price_fen=5000, valid_days=365
+    ),
+    sms_package_pb2.PutPackageRequest(
         package_id="sms-10000", title="10,000 SMS", credits=10_000, price_fen=45_000, valid_days=365
     ),
 )
@@ -71,7 +73,7 @@ async def _open_all(mesh: LocalMesh) -> None:
         await open_brand(peers["costcenter"], peers["sms"], brand_id, credit=CREDITS)
         await demo_im.furnish(peers["messagecenter"], brand_id)
     for package in _PACKAGES:
-        await peers["order"].call(OrderServiceStub(peers["order"].channel).PutPackage, package)
+        await peers["order"].call(SmsPackageServiceStub(peers["order"].channel).PutPackage, package)
     for peer in peers.values():
         await peer.close()
 

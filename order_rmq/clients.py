@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.costcenter.v1.costcenter_pb2_grpc import CostCenterServiceStub
-from brandmesh.order.v1 import order_pb2
-from brandmesh.order.v1.order_pb2_grpc import OrderJobServiceStub
+from brandmesh.messaging.v1 import messaging_pb2
+from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
+from brandmesh.smspackage.v1 import sms_package_pb2
+from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageJobServiceStub
 from mesh.channel import Peer
 from mesh.timestamps import to_ms, to_timestamp
 
@@ -30,11 +32,11 @@ class OrderJobs:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._stub = OrderJobServiceStub(peer.channel)
+        self._stub = SmsPackageJobServiceStub(peer.channel)
 
     async def paid_orders(self, order_ids: Sequence[int]) -> list[PaidOrder]:
         """Answer those of up to 1,000 orders that are paid and not granted."""
-        request = order_pb2.GetPaidOrdersRequest(order_ids=order_ids)
+        request = sms_package_pb2.GetPaidOrdersRequest(order_ids=order_ids)
         response = await self._peer.call(self._stub.GetPaidOrders, request)
         return [
             PaidOrder(order.order_id, order.brand_id, order.credits, to_ms(order.expire_time))
@@ -43,20 +45,34 @@ class OrderJobs:
 
     async def record_grants(self, lots: Mapping[int, str]) -> None:
         """Record up to 1,000 grants as order_id -> lot_id."""
-        grants = [order_pb2.OrderGrant(order_id=order_id, lot_id=lot_id) for order_id, lot_id in lots.items()]
-        await self._peer.call(self._stub.RecordGrants, order_pb2.RecordGrantsRequest(grants=grants))
+        grants = [sms_package_pb2.OrderGrant(order_id=order_id, lot_id=lot_id) for order_id, lot_id in lots.items()]
+        await self._peer.call(self._stub.RecordGrants, sms_package_pb2.RecordGrantsRequest(grants=grants))
 
     async def publish_paid_events(self, events_max: int) -> int:
         """Have the outbox published; answer how many events there were."""
-        request = order_pb2.PublishPaidEventsRequest(events_max=events_max)
+        request = sms_package_pb2.PublishPaidEventsRequest(events_max=events_max)
         response = await self._peer.call(self._stub.PublishPaidEvents, request, SWEEP_TIMEOUT_SECONDS)
         return response.published_count
 
     async def cancel_overdue_orders(self, orders_max: int) -> int:
         """Have overdue orders cancelled; answer how many there were."""
-        request = order_pb2.CancelOverdueOrdersRequest(orders_max=orders_max)
+        request = sms_package_pb2.CancelOverdueOrdersRequest(orders_max=orders_max)
         response = await self._peer.call(self._stub.CancelOverdueOrders, request, SWEEP_TIMEOUT_SECONDS)
         return response.cancelled_count
+
+
+class Messages:
+    """The messages of the services in one process."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = MessageServiceStub(peer.channel)
+
+    async def publish(self, messages_max: int) -> int:
+        """Have what is due published, up to so many of each service; answer how many."""
+        request = messaging_pb2.PublishMessagesRequest(messages_max=messages_max)
+        response = await self._peer.call(self._stub.PublishMessages, request, SWEEP_TIMEOUT_SECONDS)
+        return response.published_count
 
 
 class CostCenter:

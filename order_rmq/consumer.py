@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mesh.bus.id_messages import IDS_PER_MESSAGE
+from mesh.channel import Peer
 from mesh.periodic import Periodic
 from mesh.worker import Route
-from order_rmq.clients import OrderJobs
+from order_rmq.clients import Messages, OrderJobs
 from order_rmq.handlers import PaidOrders
+from order_rmq.peers import OrderPeers
 
 PAID_QUEUE = "order.paid"
 
@@ -16,6 +18,7 @@ ORDERS_MAX = 1000
 """Orders that one call of order_rpc takes."""
 
 EVENTS_A_SWEEP = 1000
+MESSAGES_A_SWEEP = 1000
 CANCELLED_A_SWEEP = 200
 
 
@@ -44,3 +47,13 @@ def sweeps(orders: OrderJobs, every_seconds: float) -> Sequence[Periodic]:
         Periodic("publish paid events", publish_paid_events, every_seconds),
         Periodic("cancel overdue orders", cancel_overdue_orders, every_seconds),
     ]
+
+
+def message_sweeps(peers: OrderPeers, every_seconds: float) -> Sequence[Periodic]:
+    """Messages that were written and not published, or published and lost."""
+
+    def sweep(peer: Peer) -> Periodic:
+        messages = Messages(peer)
+        return Periodic(f"publish messages of {peer.name}", lambda: messages.publish(MESSAGES_A_SWEEP), every_seconds)
+
+    return [sweep(peer) for peer in peers.all()]

@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack
 from mesh.bus.connect import connect_bus
 from mesh.bus.port import Bus
 from mesh.channel import Peer
+from mesh.messages.forwarding import Forwarding
 from mesh.worker import Worker
 from order_rmq.clients import CostCenter, OrderJobs
-from order_rmq.consumer import paid_route, sweeps
+from order_rmq.consumer import message_sweeps, paid_route, sweeps
 from order_rmq.handlers import PaidOrders
+from order_rmq.peers import OrderPeers
 from order_rmq.settings import Settings
 
 
@@ -27,17 +29,15 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 async def consume(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
     """Consume from `bus`, and sweep, until `stop` is set."""
     async with AsyncExitStack() as stack:
-        order_peer = _connect("order_rpc", settings.peer_order, settings, stack)
-        cost_center_peer = _connect("costcenter_rpc", settings.peer_costcenter, settings, stack)
-        orders = OrderJobs(order_peer)
-        worker = Worker(bus, [paid_route(PaidOrders(orders, CostCenter(cost_center_peer)))])
+        peers = OrderPeers(settings, stack)
+        cost_center_peer = Peer(
+            "costcenter_rpc", settings.peer_costcenter, message_bytes_max=settings.message_bytes_max
+        )
+        stack.push_async_callback(cost_center_peer.close)
+        orders = OrderJobs(peers.of("sms_package"))
+        routes = [Forwarding(peers.of).route(), paid_route(PaidOrders(orders, CostCenter(cost_center_peer)))]
+        worker = Worker(bus, routes)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stop, settings.drain_seconds))
-            for sweep in sweeps(orders, settings.sweep_seconds):
+            for sweep in [*sweeps(orders, settings.sweep_seconds), *message_sweeps(peers, settings.sweep_seconds)]:
                 tasks.create_task(sweep.run(stop))
-
-
-def _connect(name: str, address: str, settings: Settings, stack: AsyncExitStack) -> Peer:
-    peer = Peer(name, address, message_bytes_max=settings.message_bytes_max)
-    stack.push_async_callback(peer.close)
-    return peer

@@ -1,1 +1,1 @@
-"""Orders and their payments: buying an SMS package."""
+"""Orders and everything behind them: goods, carts, coupons, wallets, payments, users, flash sales, SMS packages."""

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from pydantic import Field, HttpUrl, SecretStr
+from typing import Annotated, Literal
 
-from mesh.settings import RpcSettings
-from order_rpc.domain import Policy
+from pydantic import Field, HttpUrl, SecretStr, field_validator
 
-_MINUTE_MS = 60_000
+from mesh.settings import CommaSeparated, RpcSettings
+
+Service = Literal["goods", "cart", "coupon", "wallet", "order", "payment", "user", "sms_package"]
+
+_EVERY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}
+"""Where a process that listens on all addresses reaches itself."""
 
 
 class Settings(RpcSettings):
     """Settings of order_rpc."""
+
+    services: Annotated[tuple[Service, ...], CommaSeparated] = Field(
+        (), description="Which services this process has, comma-separated; empty: all"
+    )
+    peer_goods: str = Field("", description="Address of the goods service; empty: this process has it")
+    peer_coupon: str = Field("", description="Address of the coupon service; empty: this process has it")
+    peer_wallet: str = Field("", description="Address of the wallet service; empty: this process has it")
+    peer_payment: str = Field("", description="Address of the payment service; empty: this process has it")
 
     listen: str = Field("127.0.0.1:7103", description="Address to serve gRPC on")
     database_url: str = Field("sqlite:///var/order.db", description="SQLAlchemy URL of the orders")
@@ -33,11 +45,13 @@ class Settings(RpcSettings):
         5.0, gt=0, le=15, description="Time of a call to the payment channel; two of them fit into a request's time"
     )
 
-    @property
-    def policy(self) -> Policy:
-        """The service's policy."""
-        return Policy(
-            order_lifetime_ms=self.order_lifetime_minutes * _MINUTE_MS,
-            republish_after_ms=int(self.republish_seconds * 1000),
-            republish_after_ms_max=int(self.republish_seconds_max * 1000),
-        )
+    @field_validator("services", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    def address_of(self, service: str) -> str:
+        """Where a service is reached: elsewhere, or in this process."""
+        elsewhere: str = getattr(self, f"peer_{service}")
+        host, _, port = self.listen.rpartition(":")
+        return elsewhere or f"{_EVERY_HOST.get(host, host)}:{port}"

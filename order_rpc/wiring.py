@@ -1,36 +1,30 @@
-"""The one file that names concrete classes: what order_rpc is made of."""
+"""Which services there are, and how a process with some of them is put together.
+
+What a service is made of, its own `wiring.py` says.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
-import aiohttp
-
-from brandmesh.order.v1 import order_pb2
-from brandmesh.order.v1.order_pb2_grpc import (
-    add_OrderJobServiceServicer_to_server,
-    add_OrderServiceServicer_to_server,
-)
-from mesh import migrations
+from brandmesh.messaging.v1 import messaging_pb2
+from brandmesh.messaging.v1.messaging_pb2_grpc import add_MessageServiceServicer_to_server
 from mesh.bus.connect import connect_bus
 from mesh.bus.port import Bus
 from mesh.database import Database
-from mesh.ids import IdAllocator
+from mesh.messages.servicer import MessageServicer
 from mesh.server import Server
-from order_rpc import tables
-from order_rpc.channels.sandbox_pay import SandboxPay
-from order_rpc.jobs import Jobs
-from order_rpc.paid_events import PaidEvents
-from order_rpc.payments import Payments
-from order_rpc.service import Orders
-from order_rpc.servicer import OrderJobServicer, OrderServicer
+from order_rpc.goods import wiring as goods
+from order_rpc.host import Host
 from order_rpc.settings import Settings
+from order_rpc.sms_package import wiring as sms_package
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-CHANNEL_CONNECTIONS_MAX = 32
+SERVICES: Mapping[str, Callable[[Host], Awaitable[None]]] = {
+    "goods": goods.add,
+    "sms_package": sms_package.add,
+}
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
@@ -45,44 +39,16 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def open_server(settings: Settings, bus: Bus) -> AsyncIterator[Server]:
-    """Make the server, not yet started, and hold its database and its connections to the channel open."""
-    database = Database(settings.database_url, pool_size=settings.database_pool_size)
-    try:
-        if settings.migrate:
-            await migrations.upgrade(database, MIGRATIONS)
-        async with _open_session(settings) as session:
-            yield _build_server(settings, database, bus, session)
-    finally:
-        await database.close()
-
-
-def _open_session(settings: Settings) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CHANNEL_CONNECTIONS_MAX),
-        timeout=aiohttp.ClientTimeout(total=settings.payment_timeout_seconds),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "brandmesh"},
-    )
-
-
-def _build_server(settings: Settings, database: Database, bus: Bus, session: aiohttp.ClientSession) -> Server:
-    ids = IdAllocator(database, tables.id_block)
-    channel = SandboxPay(
-        session,
-        url=str(settings.payment_channel_url),
-        merchant_id=settings.payment_merchant_id,
-        secret=settings.payment_secret.get_secret_value(),
-        notify_url=str(settings.payment_notify_url or ""),
-    )
-    events = PaidEvents(database, bus, settings.policy)
-    payments = Payments(database, ids, channel, events)
-    orders = Orders(database, ids, payments, settings.policy)
-    services = order_pb2.DESCRIPTOR.services_by_name
-    server = Server(settings)
-    server.add(add_OrderServiceServicer_to_server, OrderServicer(orders, payments), services["OrderService"])
-    server.add(
-        add_OrderJobServiceServicer_to_server,
-        OrderJobServicer(Jobs(database, payments), events),
-        services["OrderJobService"],
-    )
-    return server
+    """Make the server, not yet started, with the services that the settings name, and hold what they need open."""
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url, pool_size=settings.database_pool_size)
+        stack.push_async_callback(database.close)
+        host = Host(settings, Server(settings), database, bus, stack)
+        for name in settings.services or SERVICES:
+            await SERVICES[name](host)
+        host.server.add(
+            add_MessageServiceServicer_to_server,
+            MessageServicer(host.mailboxes),
+            messaging_pb2.DESCRIPTOR.services_by_name["MessageService"],
+        )
+        yield host.server

@@ -6,9 +6,10 @@ import asyncio
 import itertools
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
@@ -19,7 +20,10 @@ from mesh.database import Database
 SERVER_URL = os.environ.get("BRANDMESH_TEST_DATABASE_URL", "")
 """Any database of a server, with a user who may make others there: the tests use their own. Empty: SQLite files."""
 
-_files: dict[Path, bytes] = {}
+Part: TypeAlias = tuple[Path, sa.MetaData]
+"""The migrations of a service and the tables that they make."""
+
+_files: dict[tuple[Path, ...], bytes] = {}
 """Migrated SQLite files by migrations: migrating takes longer than most tests."""
 
 _numbers = itertools.count()
@@ -27,20 +31,21 @@ _numbers = itertools.count()
 _server_urls: dict[str, str] = {}
 """What this process made on the server, by name."""
 
-_migrated_urls: set[str] = set()
+_migrated: set[tuple[str, Path]] = set()
+"""Databases on the server, and the migrations that they have seen."""
 
 
-async def empty_database(directory: Path, name: str, scripts: Path, metadata: sa.MetaData) -> str:
-    """Make a service's database with the tables that its migrations make and no rows; answer its URL.
+async def empty_database(directory: Path, name: str, *parts: Part) -> str:
+    """Make a database with the tables that the migrations of its services make and no rows; answer its URL.
 
-    On a server it is one a service and test process, emptied by the next call: a test has one of each.
+    On a server it is one a name and test process, emptied by the next call: a test has one of each.
     """
     if SERVER_URL:
         url = await server_database(name)
-        await _empty(url, scripts, metadata)
+        await _empty(url, parts)
         return url
     path = directory / f"{name}.db"
-    await asyncio.to_thread(path.write_bytes, await _migrated_file(scripts))
+    await asyncio.to_thread(path.write_bytes, await _migrated_file(parts))
     return f"sqlite:///{path}"
 
 
@@ -71,25 +76,28 @@ def service_databases(*services: str) -> AbstractAsyncContextManager[str]:
     return sql_server.service_databases(SERVER_URL, f"test_{worker}_{next(_numbers)}", services)
 
 
-async def _empty(url: str, scripts: Path, metadata: sa.MetaData) -> None:
+async def _empty(url: str, parts: Sequence[Part]) -> None:
     database = Database(url)
-    if url not in _migrated_urls:
-        await migrations.upgrade(database, scripts)
-        _migrated_urls.add(url)
-    async with database.write() as connection:
-        for table in reversed(metadata.sorted_tables):
-            # Its one row comes with the migrations.
-            if table.name != "id_block":
-                await connection.execute(sa.delete(table))
+    for scripts, metadata in parts:
+        if (url, scripts) not in _migrated:
+            await migrations.upgrade(database, scripts)
+            _migrated.add((url, scripts))
+        async with database.write() as connection:
+            for table in reversed(metadata.sorted_tables):
+                # Its one row comes with the migrations.
+                if not table.name.endswith("id_block"):
+                    await connection.execute(sa.delete(table))
     await database.close()
 
 
-async def _migrated_file(scripts: Path) -> bytes:
-    if scripts not in _files:
+async def _migrated_file(parts: Sequence[Part]) -> bytes:
+    key = tuple(scripts for scripts, _ in parts)
+    if key not in _files:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "migrated.db"
             database = Database(f"sqlite:///{path}")
-            await migrations.upgrade(database, scripts)
+            for scripts in key:
+                await migrations.upgrade(database, scripts)
             await database.close()
-            _files[scripts] = await asyncio.to_thread(path.read_bytes)
-    return _files[scripts]
+            _files[key] = await asyncio.to_thread(path.read_bytes)
+    return _files[key]

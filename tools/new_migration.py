@@ -1,6 +1,7 @@
 """Write a migration from the difference between a service's tables.py and its migrations so far.
 
     python tools/new_migration.py sms_rpc "keep the provider's code"
+    python tools/new_migration.py order_rpc/goods "keep who made them"
 
 Read what it wrote before you commit it: a rename looks like a drop and an add.
 """
@@ -41,15 +42,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 async def main(service: str, message: str) -> None:
     directory = ROOT / service / "migrations"
-    metadata = importlib.import_module(f"{service}.tables").metadata
+    metadata = importlib.import_module(f"{service.replace('/', '.')}.tables").metadata
     versions = directory / "versions"
     versions.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         database = Database(f"sqlite:///{scratch}/scratch.db")
-        await upgrade(database, directory)
+        if any(versions.glob("*.py")):
+            await upgrade(database, directory)
 
         def difference(connection: sa.Connection) -> str:
-            table = f"{service}_version"
+            table = f"{directory.parent.name}_version"
             context = MigrationContext.configure(connection, opts={"version_table": table})
             operations = produce_migrations(context, metadata).upgrade_ops
             return render_python_code(operations) if operations else "pass"
@@ -73,7 +75,7 @@ async def main(service: str, message: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("service", help="folder of the service, for example sms_rpc")
+    parser.add_argument("service", help="folder of the service, for example sms_rpc or order_rpc/goods")
     parser.add_argument("message", help="what the migration does, in a few words")
     arguments = parser.parse_args()
     asyncio.run(main(arguments.service, arguments.message))

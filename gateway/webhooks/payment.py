@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from brandmesh.order.v1 import order_pb2
+from brandmesh.smspackage.v1 import sms_package_pb2
 from gateway.bodies import read_body
 from gateway.calls import Call
 from gateway.exchange import Answer, Endpoint, Request, endpoint
@@ -44,7 +44,7 @@ class PaymentWebhook:
         """Answer the channel in its own form, whatever happens."""
         try:
             body = await read_body(request, bytes_max=NOTIFICATION_BYTES_MAX, seconds_max=_BODY_SECONDS_MAX)
-            message = order_pb2.PaymentNotifyRequest(fields=flat_fields(body))
+            message = sms_package_pb2.PaymentNotifyRequest(fields=flat_fields(body))
             await self._payment_notify(message, self._timeout_seconds)
         except ProblemError as error:
             return _fail(error.problem)

@@ -171,14 +171,14 @@ async def test_another_brands_key_and_messages_are_out_of_reach(healed: Chain) -
 async def test_a_package_is_ordered_paid_and_granted(healed: Chain) -> None:
     app = healed.apps[1]
     before = await app.account()
-    order = (await app.ok("POST", "/orders", {"requestId": new_id(), "packageId": "sms-1000"}))["order"]
+    order = (await app.ok("POST", "/smsPackageOrders", {"requestId": new_id(), "packageId": "sms-1000"}))["order"]
     assert (order["status"], order["amountFen"]) == ("created", 5000)
-    payment = (await app.ok("POST", f"/orders/{order['orderId']}:pay", {}))["payment"]
+    payment = (await app.ok("POST", f"/smsPackageOrders/{order['orderId']}:pay", {}))["payment"]
     async with healed.session.post(f"{payment['payUrl']}:pay") as response:
         assert response.status == 200
 
     async def read() -> Json:
-        return dict((await app.ok("GET", f"/orders/{order['orderId']}"))["order"])
+        return dict((await app.ok("GET", f"/smsPackageOrders/{order['orderId']}"))["order"])
 
     fulfilled = await eventually(read, lambda one: one["status"] == "fulfilled", 15)
     assert fulfilled["payment"]["status"] == "paid"

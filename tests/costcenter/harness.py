@@ -139,7 +139,7 @@ class Center:
 
 async def prepare(directory: Path) -> str:
     """Make an empty, migrated database; answer its URL."""
-    return await empty_database(directory, "costcenter", MIGRATIONS, tables.metadata)
+    return await empty_database(directory, "costcenter", (MIGRATIONS, tables.metadata))
 
 
 @asynccontextmanager

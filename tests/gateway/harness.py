@@ -13,8 +13,8 @@ from google.protobuf.descriptor import FileDescriptor
 
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.messagecenter.v1 import messagecenter_pb2, messagecenter_pb2_grpc
-from brandmesh.order.v1 import order_pb2, order_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
+from brandmesh.smspackage.v1 import sms_package_pb2, sms_package_pb2_grpc
 from gateway import wiring
 from gateway.contracts import known_scopes
 from gateway.http_server import HttpServer
@@ -90,7 +90,7 @@ async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> Asy
         peers = {
             "sms": await start_peer(stack, sms, sms_pb2, sms_pb2_grpc, "SmsService"),
             "costcenter": await start_peer(stack, costcenter, costcenter_pb2, costcenter_pb2_grpc, "CostCenterService"),
-            "order": await start_peer(stack, orders, order_pb2, order_pb2_grpc, "OrderService"),
+            "order": await start_peer(stack, orders, sms_package_pb2, sms_package_pb2_grpc, "SmsPackageService"),
             "messagecenter": await start_peer(
                 stack,
                 center,

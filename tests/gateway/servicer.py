@@ -7,8 +7,8 @@ import grpc
 
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.messagecenter.v1 import im_call_pb2, messagecenter_pb2, messagecenter_pb2_grpc
-from brandmesh.order.v1 import order_pb2, order_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
+from brandmesh.smspackage.v1 import sms_package_pb2, sms_package_pb2_grpc
 from mesh.batch_method import BatchMethod
 from mesh.errors import DomainError
 
@@ -85,18 +85,18 @@ class CostCenter(costcenter_pb2_grpc.CostCenterServiceServicer):
         return costcenter_pb2.GetSmsAccountResponse(brand_id=request.brand_id)
 
 
-class Orders(order_pb2_grpc.OrderServiceServicer):
+class Orders(sms_package_pb2_grpc.SmsPackageServiceServicer):
     def __init__(self) -> None:
         self.notifications: list[dict[str, str]] = []
         self.refusal: DomainError | None = None
 
     async def PaymentNotify(
-        self, request: order_pb2.PaymentNotifyRequest, context: Any
-    ) -> order_pb2.PaymentNotifyResponse:
+        self, request: sms_package_pb2.PaymentNotifyRequest, context: Any
+    ) -> sms_package_pb2.PaymentNotifyResponse:
         self.notifications.append(dict(request.fields))
         if self.refusal is not None:
             raise self.refusal
-        return order_pb2.PaymentNotifyResponse()
+        return sms_package_pb2.PaymentNotifyResponse()
 
 
 class MessageCenter(

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brandmesh.costcenter.v1 import costcenter_pb2
-from brandmesh.order.v1 import order_pb2
 from brandmesh.sms.v1 import sms_pb2
+from brandmesh.smspackage.v1 import sms_package_pb2
 from gateway.transcoding.json_decoding import body_decoder
 from gateway.transcoding.json_encoding import message_encoder, response_encoder
 from gateway.transcoding.scalars import (
@@ -27,16 +27,16 @@ REQUESTS: list[type[Message]] = [
     sms_pb2.SendSmsRequest,
     sms_pb2.SendVariableSmsRequest,
     sms_pb2.BlockPhoneRequest,
-    order_pb2.CreateOrderRequest,
+    sms_package_pb2.CreateOrderRequest,
     costcenter_pb2.GrantSmsPackageRequest,
     costcenter_pb2.SmsSendStatusCallBackRequest,
-    order_pb2.PaymentNotifyRequest,
+    sms_package_pb2.PaymentNotifyRequest,
 ]
 RESPONSES: list[type[Message]] = [
     sms_pb2.SendSmsResponse,
     sms_pb2.GetSmsResponse,
     sms_pb2.ListSmsResponse,
-    order_pb2.GetOrderResponse,
+    sms_package_pb2.GetOrderResponse,
     costcenter_pb2.GetSmsAccountResponse,
     costcenter_pb2.ListSmsEntriesResponse,
 ]
@@ -231,11 +231,11 @@ def test_path_leads_into_lists_of_messages() -> None:
 
 
 def test_map_holds_strings() -> None:
-    assert decode(order_pb2.PaymentNotifyRequest, b'{"fields": {"a": "1:2"}}') == order_pb2.PaymentNotifyRequest(
-        fields={"a": "1:2"}
-    )
-    assert refusal('{"fields": {"a": 1}}', order_pb2.PaymentNotifyRequest) == ("fields.a", "must be a string")
-    assert refusal('{"fields": {"a": "1", "a": "2"}}', order_pb2.PaymentNotifyRequest) == ("a", "is given twice")
+    assert decode(
+        sms_package_pb2.PaymentNotifyRequest, b'{"fields": {"a": "1:2"}}'
+    ) == sms_package_pb2.PaymentNotifyRequest(fields={"a": "1:2"})
+    assert refusal('{"fields": {"a": 1}}', sms_package_pb2.PaymentNotifyRequest) == ("fields.a", "must be a string")
+    assert refusal('{"fields": {"a": "1", "a": "2"}}', sms_package_pb2.PaymentNotifyRequest) == ("a", "is given twice")
 
 
 def test_two_sides_of_a_oneof_are_refused(compile_proto: CompileProto) -> None:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @pytest_asyncio.fixture(loop_scope="session")
 async def url(tmp_path: Path) -> str:
     """Where a test keeps keys of its own."""
-    return await empty_database(tmp_path, "gateway", MIGRATIONS, metadata)
+    return await empty_database(tmp_path, "gateway", (MIGRATIONS, metadata))
 
 
 async def test_key_has_its_form_and_only_its_hash_is_kept() -> None:

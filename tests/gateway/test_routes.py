@@ -134,7 +134,7 @@ def test_routes_of_the_contracts() -> None:
     assert send.batch.name == "BatchSendSms"
     listing = routes["GET", "/v1/brands/{brand_id}/sms"]
     assert listing.query_fields == ("task_id", "phone", "status", "page_size", "page_token")
-    assert known_scopes() == {"sms:send", "sms:read", "account:read", "orders:read", "orders:write"} | {
+    assert known_scopes() == {"sms:send", "sms:read", "account:read", "packages:read", "packages:write"} | {
         "im:send",
         "im:read",
         "im:admin",

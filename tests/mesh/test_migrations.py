@@ -22,7 +22,9 @@ from tests.databases import SERVER_URL
 
 PROCESSES = 4
 ROOT = Path(__file__).parents[2]
-SERVICES = ("costcenter_rpc", "sms_rpc", "order_rpc", "messagecenter_rpc", "txim_rpc", "gateway")
+SERVICES = (
+    "costcenter_rpc", "sms_rpc", "messagecenter_rpc", "txim_rpc", "gateway", "order_rpc/goods", "order_rpc/sms_package",
+)  # fmt: skip
 
 ENVIRONMENT = """
 import sqlalchemy as sa

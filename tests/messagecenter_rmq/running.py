@@ -118,6 +118,6 @@ async def _start(server: Server, name: str, stack: AsyncExitStack) -> Service:
 async def _database(  # noqa: PLR0917  # what a test has in its hands
     directory: Path, name: str, scripts: Path, metadata: sa.MetaData, clock: Clock, stack: AsyncExitStack
 ) -> ClockedDatabase:
-    database = ClockedDatabase(await empty_database(directory, name, scripts, metadata), clock)
+    database = ClockedDatabase(await empty_database(directory, name, (scripts, metadata)), clock)
     stack.push_async_callback(database.close)
     return database

@@ -64,7 +64,9 @@ async def running(directory: Path) -> AsyncIterator[MessageCenter]:
     clock, tencent = Clock(), Tencent()  # type: ignore[abstract]  # one of its methods is called
     bus = SwitchedBus(lambda: clock.now_ms)
     async with AsyncExitStack() as stack:
-        database = ClockedDatabase(await empty_database(directory, "messagecenter", MIGRATIONS, tables.metadata), clock)
+        database = ClockedDatabase(
+            await empty_database(directory, "messagecenter", (MIGRATIONS, tables.metadata)), clock
+        )
         stack.push_async_callback(database.close)
         txim = await serve_tencent(tencent, stack)
         peer = await serve(database, bus, txim, stack)

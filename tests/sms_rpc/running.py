@@ -45,7 +45,9 @@ async def running_sms(directory: Path) -> AsyncIterator[SmsMesh]:
     clock, faults = Clock(), Faults()
     bus = SwitchedBus(lambda: clock.now_ms)
     async with AsyncExitStack() as stack:
-        center_url = await empty_database(directory, "costcenter", COST_CENTER_MIGRATIONS, cost_center_tables.metadata)
+        center_url = await empty_database(
+            directory, "costcenter", (COST_CENTER_MIGRATIONS, cost_center_tables.metadata)
+        )
         center_database = _open(center_url, clock, stack)
         ledger = await stack.enter_async_context(Ledger(center_database, Policy()))
         jobs = await stack.enter_async_context(Jobs(center_database, ledger, bus))
@@ -153,4 +155,4 @@ def _open(url: str, clock: Clock, stack: AsyncExitStack) -> ClockedDatabase:
 
 async def prepare(directory: Path) -> str:
     """Make an empty, migrated database for sms_rpc; answer its URL."""
-    return await empty_database(directory, "sms", MIGRATIONS, tables.metadata)
+    return await empty_database(directory, "sms", (MIGRATIONS, tables.metadata))

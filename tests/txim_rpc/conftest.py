@@ -24,7 +24,7 @@ async def tencent() -> AsyncIterator[TencentServer]:
 
 @pytest_asyncio.fixture
 async def database_url(tmp_path: Path) -> str:
-    return await empty_database(tmp_path, "txim", MIGRATIONS, metadata)
+    return await empty_database(tmp_path, "txim", (MIGRATIONS, metadata))
 
 
 @pytest_asyncio.fixture

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"brandmesh/options/v1/options.proto\x12\x14\x62randmesh.options.v1\x1a google/protobuf/descriptor.proto:8\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\t:4\n\nbatched_by\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"brandmesh/options/v1/options.proto\x12\x14\x62randmesh.options.v1\x1a google/protobuf/descriptor.proto:8\n\x0erequired_scope\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x01(\t:4\n\nbatched_by\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x01(\t:7\n\ropen_to_users\x12\x1e.google.protobuf.MethodOptions\x18\xb7\x87\x03 \x01(\x08:5\n\x0bopen_to_all\x12\x1e.google.protobuf.MethodOptions\x18\xb8\x87\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)

@@ -12,6 +12,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 REQUIRED_SCOPE_FIELD_NUMBER: _builtins.int
 BATCHED_BY_FIELD_NUMBER: _builtins.int
+OPEN_TO_USERS_FIELD_NUMBER: _builtins.int
+OPEN_TO_ALL_FIELD_NUMBER: _builtins.int
 required_scope: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.str]
 """The permission that an API key needs to call this rpc through the REST gateway, for example "sms:send".
 The gateway refuses to start when an rpc has a google.api.http path and no scope.
@@ -20,4 +22,13 @@ batched_by: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOpti
 """The rpc of the same service that takes many of these requests at once, for example "BatchSendSms". Its request
 holds `repeated <Request> requests`, its response `repeated <Result> results` in the same order, and a result is
 a oneof of `response` and `error` (google.rpc.Status). Callers that hold many requests at the same moment use it.
+"""
+open_to_users: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.bool]
+"""Whether a user of the brand may call this rpc through the REST gateway with a token of UserService, beside the
+brand's own API keys. The brand in the path has to be the token's, and so has the path's user_id where there is one.
+The gateway refuses to start when such an rpc takes a user_id that is not part of its path.
+"""
+open_to_all: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.bool]
+"""Whether anybody may call this rpc through the REST gateway without a key or a token, as those who register or log in
+have to. Such calls are limited by the caller's address.
 """

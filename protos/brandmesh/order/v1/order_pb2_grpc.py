@@ -26,9 +26,11 @@ if _version_not_supported:
 
 
 class OrderServiceStub:
-    """What apps and the gateway's webhook call. Refusals carry google.rpc.ErrorInfo with one of the reasons
-    PACKAGE_NOT_FOUND, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, PAYMENT_NOT_FOUND, PAYMENT_AMOUNT_WRONG,
-    PAYMENT_SIGNATURE_WRONG, ORDER_CANCELLED, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE.
+    """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
+    GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
+    COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
     def __init__(self, channel):
@@ -52,90 +54,93 @@ class OrderServiceStub:
                 request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrdersRequest.SerializeToString,
                 response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrdersResponse.FromString,
                 _registered_method=True)
-        self.CreatePayment = channel.unary_unary(
-                '/brandmesh.order.v1.OrderService/CreatePayment',
-                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CreatePaymentRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CreatePaymentResponse.FromString,
+        self.PayOrder = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/PayOrder',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PayOrderRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PayOrderResponse.FromString,
                 _registered_method=True)
         self.CancelOrder = channel.unary_unary(
                 '/brandmesh.order.v1.OrderService/CancelOrder',
                 request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOrderRequest.SerializeToString,
                 response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOrderResponse.FromString,
                 _registered_method=True)
-        self.ListPackages = channel.unary_unary(
-                '/brandmesh.order.v1.OrderService/ListPackages',
-                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListPackagesRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListPackagesResponse.FromString,
+        self.RefundOrder = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/RefundOrder',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RefundOrderRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RefundOrderResponse.FromString,
                 _registered_method=True)
-        self.PaymentNotify = channel.unary_unary(
-                '/brandmesh.order.v1.OrderService/PaymentNotify',
-                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PaymentNotifyRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PaymentNotifyResponse.FromString,
+        self.ShipOrder = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/ShipOrder',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderResponse.FromString,
                 _registered_method=True)
-        self.PutPackage = channel.unary_unary(
-                '/brandmesh.order.v1.OrderService/PutPackage',
-                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PutPackageRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PutPackageResponse.FromString,
+        self.ListOrderEvents = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/ListOrderEvents',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsResponse.FromString,
                 _registered_method=True)
 
 
 class OrderServiceServicer:
-    """What apps and the gateway's webhook call. Refusals carry google.rpc.ErrorInfo with one of the reasons
-    PACKAGE_NOT_FOUND, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, PAYMENT_NOT_FOUND, PAYMENT_AMOUNT_WRONG,
-    PAYMENT_SIGNATURE_WRONG, ORDER_CANCELLED, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE.
+    """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
+    GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
+    COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
     def CreateOrder(self, request, context):
-        """Orders an SMS package for a brand. Nothing is paid yet.
+        """Orders goods: checks goods, prices, amounts, coupon and balance, takes stock, coupon and coins, and confirms. When one
+        of them cannot be had, what was taken is given back, and the refusal says which. Nothing is paid through a channel yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """One order with its payment.
+        """One order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """The orders of a brand, newest first.
+        """The orders of a user, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CreatePayment(self, request, context):
-        """Opens a payment for an unpaid order at the payment channel and answers where to pay it. An order has one payment.
+    def PayOrder(self, request, context):
+        """Opens the payment of what is left to pay, and answers where. A repeat answers the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Cancels an unpaid order.
+        """Cancels an order that is not paid: stock, coupon and coins go back. A repeat answers the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListPackages(self, request, context):
-        """The SMS packages that can be bought.
+    def RefundOrder(self, request, context):
+        """Pays back a part of a paid order, or what is left of it. All refunds together are never more than was paid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PaymentNotify(self, request, context):
-        """Takes the payment channel's signed notification. Called by the gateway's webhook.
+    def ShipOrder(self, request, context):
+        """Says that a paid order was sent. A repeat answers the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PutPackage(self, request, context):
-        """Puts a package into the catalogue, or changes it for later orders.
+    def ListOrderEvents(self, request, context):
+        """The steps that an order has taken, the first one first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,30 +164,30 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrdersRequest.FromString,
                     response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrdersResponse.SerializeToString,
             ),
-            'CreatePayment': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreatePayment,
-                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CreatePaymentRequest.FromString,
-                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CreatePaymentResponse.SerializeToString,
+            'PayOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.PayOrder,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PayOrderRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PayOrderResponse.SerializeToString,
             ),
             'CancelOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelOrder,
                     request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOrderRequest.FromString,
                     response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOrderResponse.SerializeToString,
             ),
-            'ListPackages': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListPackages,
-                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListPackagesRequest.FromString,
-                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListPackagesResponse.SerializeToString,
+            'RefundOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundOrder,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RefundOrderRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RefundOrderResponse.SerializeToString,
             ),
-            'PaymentNotify': grpc.unary_unary_rpc_method_handler(
-                    servicer.PaymentNotify,
-                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PaymentNotifyRequest.FromString,
-                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PaymentNotifyResponse.SerializeToString,
+            'ShipOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShipOrder,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderResponse.SerializeToString,
             ),
-            'PutPackage': grpc.unary_unary_rpc_method_handler(
-                    servicer.PutPackage,
-                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PutPackageRequest.FromString,
-                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PutPackageResponse.SerializeToString,
+            'ListOrderEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrderEvents,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -193,9 +198,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderService:
-    """What apps and the gateway's webhook call. Refusals carry google.rpc.ErrorInfo with one of the reasons
-    PACKAGE_NOT_FOUND, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, PAYMENT_NOT_FOUND, PAYMENT_AMOUNT_WRONG,
-    PAYMENT_SIGNATURE_WRONG, ORDER_CANCELLED, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE.
+    """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
+    GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
+    COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
     @staticmethod
@@ -280,7 +287,7 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
-    def CreatePayment(request,
+    def PayOrder(request,
             target,
             options=(),
             channel_credentials=None,
@@ -293,9 +300,9 @@ class OrderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/brandmesh.order.v1.OrderService/CreatePayment',
-            brandmesh_dot_order_dot_v1_dot_order__pb2.CreatePaymentRequest.SerializeToString,
-            brandmesh_dot_order_dot_v1_dot_order__pb2.CreatePaymentResponse.FromString,
+            '/brandmesh.order.v1.OrderService/PayOrder',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.PayOrderRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.PayOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -334,7 +341,7 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
-    def ListPackages(request,
+    def RefundOrder(request,
             target,
             options=(),
             channel_credentials=None,
@@ -347,9 +354,9 @@ class OrderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/brandmesh.order.v1.OrderService/ListPackages',
-            brandmesh_dot_order_dot_v1_dot_order__pb2.ListPackagesRequest.SerializeToString,
-            brandmesh_dot_order_dot_v1_dot_order__pb2.ListPackagesResponse.FromString,
+            '/brandmesh.order.v1.OrderService/RefundOrder',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.RefundOrderRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.RefundOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -361,7 +368,7 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
-    def PaymentNotify(request,
+    def ShipOrder(request,
             target,
             options=(),
             channel_credentials=None,
@@ -374,9 +381,9 @@ class OrderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/brandmesh.order.v1.OrderService/PaymentNotify',
-            brandmesh_dot_order_dot_v1_dot_order__pb2.PaymentNotifyRequest.SerializeToString,
-            brandmesh_dot_order_dot_v1_dot_order__pb2.PaymentNotifyResponse.FromString,
+            '/brandmesh.order.v1.OrderService/ShipOrder',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -388,7 +395,7 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
-    def PutPackage(request,
+    def ListOrderEvents(request,
             target,
             options=(),
             channel_credentials=None,
@@ -401,9 +408,9 @@ class OrderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/brandmesh.order.v1.OrderService/PutPackage',
-            brandmesh_dot_order_dot_v1_dot_order__pb2.PutPackageRequest.SerializeToString,
-            brandmesh_dot_order_dot_v1_dot_order__pb2.PutPackageResponse.FromString,
+            '/brandmesh.order.v1.OrderService/ListOrderEvents',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -416,8 +423,7 @@ class OrderService:
 
 
 class OrderJobServiceStub:
-    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
-    BUS_UNAVAILABLE.
+    """What order_rmq calls.
     """
 
     def __init__(self, channel):
@@ -426,21 +432,6 @@ class OrderJobServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.GetPaidOrders = channel.unary_unary(
-                '/brandmesh.order.v1.OrderJobService/GetPaidOrders',
-                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.GetPaidOrdersRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.GetPaidOrdersResponse.FromString,
-                _registered_method=True)
-        self.RecordGrants = channel.unary_unary(
-                '/brandmesh.order.v1.OrderJobService/RecordGrants',
-                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RecordGrantsRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RecordGrantsResponse.FromString,
-                _registered_method=True)
-        self.PublishPaidEvents = channel.unary_unary(
-                '/brandmesh.order.v1.OrderJobService/PublishPaidEvents',
-                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PublishPaidEventsRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PublishPaidEventsResponse.FromString,
-                _registered_method=True)
         self.CancelOverdueOrders = channel.unary_unary(
                 '/brandmesh.order.v1.OrderJobService/CancelOverdueOrders',
                 request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersRequest.SerializeToString,
@@ -449,33 +440,11 @@ class OrderJobServiceStub:
 
 
 class OrderJobServiceServicer:
-    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
-    BUS_UNAVAILABLE.
+    """What order_rmq calls.
     """
 
-    def GetPaidOrders(self, request, context):
-        """Paid orders whose package is not granted yet.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def RecordGrants(self, request, context):
-        """Records that the cost center granted the packages of orders.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def PublishPaidEvents(self, request, context):
-        """Publishes paid events that the outbox still holds.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def CancelOverdueOrders(self, request, context):
-        """Cancels orders that were not paid in time.
+        """Cancels orders that were never confirmed because their process ended, and those that were not paid in time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -484,21 +453,6 @@ class OrderJobServiceServicer:
 
 def add_OrderJobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'GetPaidOrders': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetPaidOrders,
-                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.GetPaidOrdersRequest.FromString,
-                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.GetPaidOrdersResponse.SerializeToString,
-            ),
-            'RecordGrants': grpc.unary_unary_rpc_method_handler(
-                    servicer.RecordGrants,
-                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RecordGrantsRequest.FromString,
-                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RecordGrantsResponse.SerializeToString,
-            ),
-            'PublishPaidEvents': grpc.unary_unary_rpc_method_handler(
-                    servicer.PublishPaidEvents,
-                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PublishPaidEventsRequest.FromString,
-                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.PublishPaidEventsResponse.SerializeToString,
-            ),
             'CancelOverdueOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelOverdueOrders,
                     request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersRequest.FromString,
@@ -513,90 +467,8 @@ def add_OrderJobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderJobService:
-    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
-    BUS_UNAVAILABLE.
+    """What order_rmq calls.
     """
-
-    @staticmethod
-    def GetPaidOrders(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/brandmesh.order.v1.OrderJobService/GetPaidOrders',
-            brandmesh_dot_order_dot_v1_dot_order__pb2.GetPaidOrdersRequest.SerializeToString,
-            brandmesh_dot_order_dot_v1_dot_order__pb2.GetPaidOrdersResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def RecordGrants(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/brandmesh.order.v1.OrderJobService/RecordGrants',
-            brandmesh_dot_order_dot_v1_dot_order__pb2.RecordGrantsRequest.SerializeToString,
-            brandmesh_dot_order_dot_v1_dot_order__pb2.RecordGrantsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PublishPaidEvents(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/brandmesh.order.v1.OrderJobService/PublishPaidEvents',
-            brandmesh_dot_order_dot_v1_dot_order__pb2.PublishPaidEventsRequest.SerializeToString,
-            brandmesh_dot_order_dot_v1_dot_order__pb2.PublishPaidEventsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def CancelOverdueOrders(request,

@@ -1,0 +1,186 @@
+"""The messages that a service has written: in its transactions, then on the bus, until their consumers have them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mesh import telemetry
+from mesh.bus.port import Bus, Message
+from mesh.coalesce import Coalescer
+from mesh.database import Database
+from mesh.messages.domain import NewMessage, ProducedStatus, queue_of, republish_at_ms
+from mesh.statements import execute_many
+
+PUBLISH_MAX = 500
+"""Messages that one pass publishes: read, handed to the bus and marked together."""
+
+log = telemetry.logger(part="outbox")
+
+
+class Outbox:
+    """Writes and publishes the messages of one service.
+
+    Publish first and mark then: a crash between the two makes a duplicate, the other way round a loss.
+    """
+
+    def __init__(self, database: Database, bus: Bus, service: str, table: sa.Table) -> None:
+        """`table` is the service's `produced_message_table`."""
+        self._database = database
+        self._bus = bus
+        self._service = service
+        self._table = table
+        self._mark = (
+            sa.update(table)
+            .where(
+                table.c.id == sa.bindparam("of_id"),
+                sa.or_(table.c.msg_status == ProducedStatus.PENDING, table.c.msg_status == ProducedStatus.PUBLISHED),
+            )
+            .values(
+                msg_status=int(ProducedStatus.PUBLISHED),
+                publish_times=table.c.publish_times + 1,
+                due_at_ms=sa.bindparam("to_due_at_ms"),
+            )
+        )
+        # One pass at a time takes what all callers have just committed.
+        self._publishing: Coalescer[None, None] = Coalescer(
+            self._publish_new, name=f"the outbox of {service}", batch_max=10_000, pending_max=100_000
+        )
+
+    async def add(self, connection: AsyncConnection, messages: Sequence[NewMessage]) -> None:
+        """Write messages in the caller's transaction. Raises ValueError for a body that is too long."""
+        now_ms = await self._database.now_ms(connection)
+        rows = [
+            {
+                "group_name": message.to,
+                "msg_topic": message.topic,
+                "msg_tag": message.tag,
+                "msg_key": message.key,
+                "msg_body": message.encode_body(),
+                "msg_status": int(ProducedStatus.PENDING),
+                "publish_times": 0,
+                "create_time_ms": now_ms,
+                "deliver_at_ms": now_ms + int(message.delay_seconds * 1000),
+                "due_at_ms": now_ms,
+            }
+            for message in messages
+        ]
+        if rows:
+            await connection.execute(sa.insert(self._table), rows)
+
+    async def publish(self) -> None:
+        """Publish what was committed until now. When the bus or the database is away, the sweep does it later."""
+        await self._publishing.submit(None)
+
+    async def close(self) -> None:
+        """Finish what is being published."""
+        await self._publishing.close()
+
+    async def _publish_new(self, callers: Sequence[None]) -> Sequence[None]:
+        try:
+            while await self.publish_due(PUBLISH_MAX, only_new=True) == PUBLISH_MAX:
+                pass
+        except Exception as error:  # noqa: BLE001  # whatever it is, what was committed stands, and the sweep will tell
+            log.warning("messages wait for the sweep", service=self._service, error=str(error))
+        return [None] * len(callers)
+
+    async def publish_due(self, messages_max: int, *, only_new: bool = False) -> int:
+        """Publish what is due, the longest due first; answer how many. Raises BusUnavailableError.
+
+        What was published before is due again when its consumer should have been heard of by now.
+        """
+        statuses = [ProducedStatus.PENDING] if only_new else [ProducedStatus.PENDING, ProducedStatus.PUBLISHED]
+        table = self._table
+        async with self._database.read() as connection:
+            now_ms = await self._database.now_ms(connection)
+            statement = (
+                sa.select(table)
+                .where(table.c.msg_status.in_([int(status) for status in statuses]), table.c.due_at_ms <= now_ms)
+                .order_by(table.c.due_at_ms, table.c.id)
+                .limit(messages_max)
+            )
+            rows = (await connection.execute(statement)).all()
+        await self._hand_over(rows, now_ms)
+        await self._mark_published(rows, now_ms)
+        return len(rows)
+
+    async def _hand_over(self, rows: Sequence[Any], now_ms: int) -> None:
+        """Give messages to the bus: of each queue those that are to come at one moment in one call."""
+        headers = telemetry.inject_headers()
+        by_queue: dict[tuple[str, int], list[Message]] = defaultdict(list)
+        for row in rows:
+            delay_ms = max(row.deliver_at_ms - now_ms, 0)
+            queue = queue_of(row.msg_topic, row.msg_tag, row.group_name)
+            by_queue[queue, delay_ms].append(Message(self._encode(row), headers))
+        for (queue, delay_ms), messages in by_queue.items():
+            await self._bus.publish(queue, messages, delay_ms / 1000)
+
+    def _encode(self, row: Any) -> bytes:
+        return orjson.dumps(
+            {
+                "producer": self._service,
+                "msg_id": row.id,
+                "msg_topic": row.msg_topic,
+                "msg_tag": row.msg_tag,
+                "msg_key": row.msg_key,
+                "msg_body": row.msg_body,
+            }
+        )
+
+    async def _mark_published(self, rows: Sequence[Any], now_ms: int) -> None:
+        if not rows:
+            return
+        values = [
+            {
+                "of_id": row.id,
+                "to_due_at_ms": republish_at_ms(row.deliver_at_ms, max(now_ms, row.deliver_at_ms)),
+            }
+            for row in rows
+        ]
+        async with self._database.write() as connection:
+            await execute_many(connection, self._mark, values)
+
+    async def settle(self, settled_ids: Sequence[int], stopped_ids: Sequence[int]) -> None:
+        """Note what became of messages at their consumers. A repeat changes nothing."""
+        async with self._database.write() as connection:
+            await self._move(connection, settled_ids, ProducedStatus.SETTLED)
+            await self._move(connection, stopped_ids, ProducedStatus.STOPPED)
+
+    async def _move(self, connection: AsyncConnection, ids: Sequence[int], status: ProducedStatus) -> None:
+        if ids:
+            column = self._table.c.msg_status
+            await connection.execute(
+                sa.update(self._table)
+                .where(self._table.c.id.in_(ids), column != int(ProducedStatus.SETTLED))
+                .values(msg_status=int(status))
+            )
+
+    async def requeue(self, msg_id: int) -> ProducedStatus | None:
+        """Have a stopped message published anew; answer where it stood, None where there is none."""
+        table = self._table
+        async with self._database.write() as connection:
+            found = (await connection.execute(sa.select(table).where(table.c.id == msg_id))).one_or_none()
+            if found is None:
+                return None
+            await connection.execute(
+                sa.update(table)
+                .where(table.c.id == msg_id, table.c.msg_status == int(ProducedStatus.STOPPED))
+                .values(msg_status=int(ProducedStatus.PENDING))
+            )
+        return ProducedStatus(found.msg_status)
+
+    async def list(self, status: ProducedStatus | None, before_id: int | None, limit: int) -> list[Any]:
+        """Read rows, newest first."""
+        table = self._table
+        statement = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+        if status is not None:
+            statement = statement.where(table.c.msg_status == int(status))
+        if before_id is not None:
+            statement = statement.where(table.c.id < before_id)
+        async with self._database.read() as connection:
+            return list(await connection.execute(statement))

@@ -1,0 +1,137 @@
+"""Goods: the use cases of those who sell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mesh import pages
+from mesh.database import Database
+from mesh.ids import IdAllocator
+from order_rpc.goods import refusals, storage, tables
+from order_rpc.goods.domain import Goods, StockLog
+
+
+@dataclass(frozen=True, slots=True)
+class GoodsPage:
+    goods: Sequence[Goods]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class StockLogPage:
+    logs: Sequence[StockLog]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What goods are, apart from their stock."""
+
+    goods_name: str
+    goods_price_fen: int
+    goods_desc: str
+    on_sale: bool
+
+
+class GoodsCatalogue:
+    """The goods of brands. Another brand's goods are not found."""
+
+    def __init__(self, database: Database, ids: IdAllocator) -> None:
+        self._database = database
+        self._ids = ids
+
+    async def create(self, brand_id: int, request_id: str, description: Description, goods_number: int) -> Goods:
+        """Add goods; the same request gets what it made. Raises KEY_REUSED."""
+        goods_id = await self._ids.allocate(1)
+        async with self._database.write() as connection:
+            now_ms = await self._database.now_ms(connection)
+            wanted = Goods(
+                goods_id, brand_id, request_id, description.goods_name, goods_number, description.goods_price_fen,
+                description.goods_desc, description.on_sale, now_ms,
+            )  # fmt: skip
+            await self._database.insert_ignore(connection, tables.goods, [storage.goods_row(wanted)])
+            found = await storage.read_goods_of_request(connection, brand_id, request_id)
+            if found is None:
+                raise refusals.key_reused(request_id)
+            if found.goods_id == goods_id and goods_number:
+                await storage.insert_logs(connection, [(goods_id, 0, goods_number)], now_ms)
+        if found.goods_id != goods_id and _asked(found) != _asked(wanted):
+            raise refusals.key_reused(request_id)
+        return found
+
+    async def update(self, brand_id: int, goods_id: int, description: Description) -> Goods:
+        """Describe goods anew. Raises GOODS_NOT_FOUND."""
+        async with self._database.write() as connection:
+            await _read(connection, brand_id, goods_id)
+            values = {name: getattr(description, name) for name in Description.__slots__}
+            await storage.update_goods(connection, goods_id, values)
+            return await _read(connection, brand_id, goods_id)
+
+    async def adjust_stock(self, brand_id: int, goods_id: int, request_id: str, change: int) -> Goods:
+        """Add to a stock or take from it; a repeat changes nothing. Raises GOODS_NOT_FOUND, STOCK_SHORT, KEY_REUSED."""
+        async with self._database.write() as connection:
+            # Locked first, so that of two equal requests the second sees what the first has written.
+            goods = (await storage.lock_goods(connection, [goods_id])).get(goods_id)
+            if goods is None or goods.brand_id != brand_id:
+                raise refusals.goods_not_found(goods_id)
+            known = await storage.read_adjustment(connection, brand_id, request_id)
+            if known is not None and known != (goods_id, change):
+                raise refusals.key_reused(request_id)
+            if known is None:
+                left = goods.goods_number + change
+                if left < 0:
+                    raise refusals.stock_short(goods_id, goods.goods_number, -change)
+                now_ms = await self._database.now_ms(connection)
+                await storage.insert_adjustment(connection, brand_id, request_id, goods_id, change)
+                await storage.write_stock(connection, {goods_id: left})
+                await storage.insert_logs(connection, [(goods_id, 0, change)], now_ms)
+            return await _read(connection, brand_id, goods_id)
+
+    async def get(self, brand_id: int, goods_id: int) -> Goods:
+        """Read some goods. Raises GOODS_NOT_FOUND."""
+        async with self._database.read() as connection:
+            return await _read(connection, brand_id, goods_id)
+
+    async def get_many(self, brand_id: int, goods_ids: Collection[int]) -> list[Goods]:
+        """Read those of the goods that the brand has."""
+        async with self._database.read() as connection:
+            found = await storage.read_goods(connection, goods_ids)
+        return [one for one in found.values() if one.brand_id == brand_id]
+
+    async def list(self, brand_id: int, page: pages.PageRequest, *, on_sale_only: bool) -> GoodsPage:
+        """Read a page of a brand's goods, newest first."""
+        after = page.after(1)
+        async with self._database.read() as connection:
+            goods = await storage.list_goods(
+                connection,
+                brand_id,
+                on_sale_only=on_sale_only,
+                before_id=after[0] if after else None,
+                limit=page.size + 1,
+            )
+        kept, token = pages.cut(goods, page.size, lambda one: (one.goods_id,))
+        return GoodsPage(kept, token)
+
+    async def list_stock_logs(self, brand_id: int, goods_id: int, page: pages.PageRequest) -> StockLogPage:
+        """Read a page of the changes of a stock, newest first. Raises GOODS_NOT_FOUND."""
+        after = page.after(1)
+        async with self._database.read() as connection:
+            await _read(connection, brand_id, goods_id)
+            logs = await storage.list_logs(connection, goods_id, after[0] if after else None, page.size + 1)
+        kept, token = pages.cut(logs, page.size, lambda log: (log.log_id,))
+        return StockLogPage(kept, token)
+
+
+async def _read(connection: AsyncConnection, brand_id: int, goods_id: int) -> Goods:
+    goods = (await storage.read_goods(connection, [goods_id])).get(goods_id)
+    if goods is None or goods.brand_id != brand_id:
+        raise refusals.goods_not_found(goods_id)
+    return goods
+
+
+def _asked(goods: Goods) -> tuple[object, ...]:
+    """What a request asked for that cannot have changed since."""
+    return goods.brand_id, goods.request_id

@@ -1,6 +1,0 @@
-"""Alembic's entry point; the connection is opened by mesh.migrations."""
-
-from mesh.migrations import run_env
-from order_rpc.tables import metadata
-
-run_env(metadata)

@@ -1,0 +1,20 @@
+"""The tables of all services of order_rpc, for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import order_rpc
+from order_rpc.goods import tables as goods
+from order_rpc.sms_package import tables as sms_package
+from tests.databases import Part
+
+_FOLDER = Path(order_rpc.__file__).parent
+
+PARTS: tuple[Part, ...] = tuple(
+    (_FOLDER / name / "migrations", tables.metadata)
+    for name, tables in {
+        "goods": goods,
+        "sms_package": sms_package,
+    }.items()
+)
