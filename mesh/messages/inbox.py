@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mesh import telemetry
 from mesh.database import Database
 from mesh.messages.domain import REMARK_CHARACTERS_MAX, ConsumedStatus, ReceivedMessage
+from mesh.messages.outbox import Outbox
 from mesh.outage import is_outage
 from mesh.poison import handle_apart
 from mesh.statements import execute_many
@@ -47,13 +48,15 @@ class Inbox:
         table: sa.Table,
         effects: Mapping[tuple[str, str], Effect],
         *,
+        outbox: Outbox | None = None,
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
-        """`table` is the service's `consumed_message_table`."""
+        """`table` is the service's `consumed_message_table`; what effects write to `outbox` is published after them."""
         self._database = database
         self._service = service
         self._table = table
         self._effects = effects
+        self._outbox = outbox
         self._attempts_max = attempts_max
         named = (table.c.producer == sa.bindparam("of_producer"), table.c.msg_id == sa.bindparam("of_msg_id"))
         self._succeed = (
@@ -76,6 +79,8 @@ class Inbox:
             return [None] * len(some)
 
         results = await handle_apart(apply, messages, lambda error: error)
+        if self._outbox is not None:
+            await self._outbox.publish()
         for message, error in zip(messages, results, strict=True):
             if error is not None:
                 failures[message.name] = error

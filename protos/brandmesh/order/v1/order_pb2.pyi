@@ -100,6 +100,8 @@ class _ShippingStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Shippi
     """Sent."""
     SHIPPING_STATUS_RETURNED: _ShippingStatus.ValueType  # 3
     """Sent back."""
+    SHIPPING_STATUS_RECEIVED: _ShippingStatus.ValueType  # 4
+    """The buyer has them."""
 
 class ShippingStatus(_ShippingStatus, metaclass=_ShippingStatusEnumTypeWrapper):
     """ShippingStatus is where the goods are."""
@@ -112,6 +114,8 @@ SHIPPING_STATUS_SHIPPED: ShippingStatus.ValueType  # 2
 """Sent."""
 SHIPPING_STATUS_RETURNED: ShippingStatus.ValueType  # 3
 """Sent back."""
+SHIPPING_STATUS_RECEIVED: ShippingStatus.ValueType  # 4
+"""The buyer has them."""
 Global___ShippingStatus: _TypeAlias = ShippingStatus  # noqa: Y015
 
 @_typing.final
@@ -175,6 +179,7 @@ class Order(_message.Message):
     PAY_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    SELLER_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order."""
     user_id: _builtins.str
@@ -207,6 +212,8 @@ class Order(_message.Message):
     """What was paid back so far, of coins and payment together."""
     cancel_reason: _builtins.str
     """Why it is cancelled, if it is: the reason of the refusal, "USER", or "TIMEOUT"."""
+    seller_id: _builtins.str
+    """The user who sells. Empty: the brand sells."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderLine]:
         """What is bought."""
@@ -251,10 +258,11 @@ class Order(_message.Message):
         pay_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         cancel_reason: _builtins.str = ...,
+        seller_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["add_time", b"add_time", "confirm_time", b"confirm_time", "expire_time", b"expire_time", "pay_time", b"pay_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_time", b"add_time", "address", b"address", "cancel_reason", b"cancel_reason", "confirm_time", b"confirm_time", "consignee", b"consignee", "coupon_id", b"coupon_id", "coupon_paid", b"coupon_paid", "expire_time", b"expire_time", "goods_amount", b"goods_amount", "lines", b"lines", "money_paid", b"money_paid", "order_amount", b"order_amount", "order_id", b"order_id", "order_status", b"order_status", "pay_amount", b"pay_amount", "pay_status", b"pay_status", "pay_time", b"pay_time", "refunded_amount", b"refunded_amount", "shipping_fee", b"shipping_fee", "shipping_status", b"shipping_status", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_time", b"add_time", "address", b"address", "cancel_reason", b"cancel_reason", "confirm_time", b"confirm_time", "consignee", b"consignee", "coupon_id", b"coupon_id", "coupon_paid", b"coupon_paid", "expire_time", b"expire_time", "goods_amount", b"goods_amount", "lines", b"lines", "money_paid", b"money_paid", "order_amount", b"order_amount", "order_id", b"order_id", "order_status", b"order_status", "pay_amount", b"pay_amount", "pay_status", b"pay_status", "pay_time", b"pay_time", "refunded_amount", b"refunded_amount", "seller_id", b"seller_id", "shipping_fee", b"shipping_fee", "shipping_status", b"shipping_status", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -725,6 +733,274 @@ class ShipOrderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShipOrderResponse: _TypeAlias = ShipOrderResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmReceiptRequest(_message.Message):
+    """ConfirmReceiptRequest names an order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRAND_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    brand_id: _builtins.int
+    """The brand."""
+    user_id: _builtins.str
+    """Who bought."""
+    order_id: _builtins.str
+    """The order."""
+    def __init__(
+        self,
+        *,
+        brand_id: _builtins.int = ...,
+        user_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "order_id", b"order_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmReceiptRequest: _TypeAlias = ConfirmReceiptRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmReceiptResponse(_message.Message):
+    """ConfirmReceiptResponse is the order after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> Global___Order:
+        """The order."""
+
+    def __init__(
+        self,
+        *,
+        order: Global___Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmReceiptResponse: _TypeAlias = ConfirmReceiptResponse  # noqa: Y015
+
+@_typing.final
+class RemindShippingRequest(_message.Message):
+    """RemindShippingRequest names an order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRAND_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    brand_id: _builtins.int
+    """The brand."""
+    user_id: _builtins.str
+    """Who bought."""
+    order_id: _builtins.str
+    """The order."""
+    def __init__(
+        self,
+        *,
+        brand_id: _builtins.int = ...,
+        user_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "order_id", b"order_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemindShippingRequest: _TypeAlias = RemindShippingRequest  # noqa: Y015
+
+@_typing.final
+class RemindShippingResponse(_message.Message):
+    """RemindShippingResponse is the order after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> Global___Order:
+        """The order."""
+
+    def __init__(
+        self,
+        *,
+        order: Global___Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemindShippingResponse: _TypeAlias = RemindShippingResponse  # noqa: Y015
+
+@_typing.final
+class ShipSaleRequest(_message.Message):
+    """ShipSaleRequest names an order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRAND_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    brand_id: _builtins.int
+    """The brand."""
+    user_id: _builtins.str
+    """Who sells."""
+    order_id: _builtins.str
+    """The order."""
+    def __init__(
+        self,
+        *,
+        brand_id: _builtins.int = ...,
+        user_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "order_id", b"order_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShipSaleRequest: _TypeAlias = ShipSaleRequest  # noqa: Y015
+
+@_typing.final
+class ShipSaleResponse(_message.Message):
+    """ShipSaleResponse is the order after it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def order(self) -> Global___Order:
+        """The order."""
+
+    def __init__(
+        self,
+        *,
+        order: Global___Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShipSaleResponse: _TypeAlias = ShipSaleResponse  # noqa: Y015
+
+@_typing.final
+class ListSalesRequest(_message.Message):
+    """ListSalesRequest asks for a page of orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRAND_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    brand_id: _builtins.int
+    """The brand."""
+    user_id: _builtins.str
+    """Who sells."""
+    page_size: _builtins.int
+    """Rows a page, 1 to 1000. 0: 100."""
+    page_token: _builtins.str
+    """next_page_token of the page before. Empty: the first page."""
+    def __init__(
+        self,
+        *,
+        brand_id: _builtins.int = ...,
+        user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "page_size", b"page_size", "page_token", b"page_token", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSalesRequest: _TypeAlias = ListSalesRequest  # noqa: Y015
+
+@_typing.final
+class ListSalesResponse(_message.Message):
+    """ListSalesResponse is a page of orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: this was the last."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Order]:
+        """The orders, newest first."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___Order] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSalesResponse: _TypeAlias = ListSalesResponse  # noqa: Y015
+
+@_typing.final
+class AllocateOrderIdsRequest(_message.Message):
+    """AllocateOrderIdsRequest says how many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllocateOrderIdsRequest: _TypeAlias = AllocateOrderIdsRequest  # noqa: Y015
+
+@_typing.final
+class AllocateOrderIdsResponse(_message.Message):
+    """AllocateOrderIdsResponse is so many consecutive ids."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_ORDER_ID_FIELD_NUMBER: _builtins.int
+    first_order_id: _builtins.int
+    """The first of them."""
+    def __init__(
+        self,
+        *,
+        first_order_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_order_id", b"first_order_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllocateOrderIdsResponse: _TypeAlias = AllocateOrderIdsResponse  # noqa: Y015
 
 @_typing.final
 class OrderEvent(_message.Message):

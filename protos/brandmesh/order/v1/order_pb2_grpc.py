@@ -29,7 +29,8 @@ class OrderServiceStub:
     """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
     GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
     COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
-    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED,
+    NO_SELLER_TO_REMIND, KEY_REUSED,
     PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
@@ -74,6 +75,26 @@ class OrderServiceStub:
                 request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderRequest.SerializeToString,
                 response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderResponse.FromString,
                 _registered_method=True)
+        self.ConfirmReceipt = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/ConfirmReceipt',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ConfirmReceiptRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ConfirmReceiptResponse.FromString,
+                _registered_method=True)
+        self.RemindShipping = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/RemindShipping',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RemindShippingRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RemindShippingResponse.FromString,
+                _registered_method=True)
+        self.ListSales = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/ListSales',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListSalesRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListSalesResponse.FromString,
+                _registered_method=True)
+        self.ShipSale = channel.unary_unary(
+                '/brandmesh.order.v1.OrderService/ShipSale',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipSaleRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipSaleResponse.FromString,
+                _registered_method=True)
         self.ListOrderEvents = channel.unary_unary(
                 '/brandmesh.order.v1.OrderService/ListOrderEvents',
                 request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsRequest.SerializeToString,
@@ -85,7 +106,8 @@ class OrderServiceServicer:
     """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
     GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
     COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
-    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED,
+    NO_SELLER_TO_REMIND, KEY_REUSED,
     PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
@@ -139,6 +161,34 @@ class OrderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConfirmReceipt(self, request, context):
+        """Says that the goods came, which pays a seller who is a user. A repeat answers the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemindShipping(self, request, context):
+        """Reminds a seller who is a user of an order that is paid and not sent: one mail an order. A repeat answers the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSales(self, request, context):
+        """The orders in which a user is the seller, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShipSale(self, request, context):
+        """Says that a seller who is a user has sent a paid order. A repeat answers the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOrderEvents(self, request, context):
         """The steps that an order has taken, the first one first.
         """
@@ -184,6 +234,26 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderRequest.FromString,
                     response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipOrderResponse.SerializeToString,
             ),
+            'ConfirmReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmReceipt,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ConfirmReceiptRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ConfirmReceiptResponse.SerializeToString,
+            ),
+            'RemindShipping': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemindShipping,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RemindShippingRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.RemindShippingResponse.SerializeToString,
+            ),
+            'ListSales': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSales,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListSalesRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListSalesResponse.SerializeToString,
+            ),
+            'ShipSale': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShipSale,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipSaleRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ShipSaleResponse.SerializeToString,
+            ),
             'ListOrderEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrderEvents,
                     request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.ListOrderEventsRequest.FromString,
@@ -201,7 +271,8 @@ class OrderService:
     """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
     GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
     COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
-    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED,
+    NO_SELLER_TO_REMIND, KEY_REUSED,
     PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
@@ -395,6 +466,114 @@ class OrderService:
             _registered_method=True)
 
     @staticmethod
+    def ConfirmReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/brandmesh.order.v1.OrderService/ConfirmReceipt',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ConfirmReceiptRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ConfirmReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemindShipping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/brandmesh.order.v1.OrderService/RemindShipping',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.RemindShippingRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.RemindShippingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSales(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/brandmesh.order.v1.OrderService/ListSales',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ListSalesRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ListSalesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShipSale(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/brandmesh.order.v1.OrderService/ShipSale',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ShipSaleRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.ShipSaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListOrderEvents(request,
             target,
             options=(),
@@ -423,7 +602,7 @@ class OrderService:
 
 
 class OrderJobServiceStub:
-    """What order_rmq calls.
+    """What order_rmq and other services call.
     """
 
     def __init__(self, channel):
@@ -437,14 +616,26 @@ class OrderJobServiceStub:
                 request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersRequest.SerializeToString,
                 response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersResponse.FromString,
                 _registered_method=True)
+        self.AllocateOrderIds = channel.unary_unary(
+                '/brandmesh.order.v1.OrderJobService/AllocateOrderIds',
+                request_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.AllocateOrderIdsRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.AllocateOrderIdsResponse.FromString,
+                _registered_method=True)
 
 
 class OrderJobServiceServicer:
-    """What order_rmq calls.
+    """What order_rmq and other services call.
     """
 
     def CancelOverdueOrders(self, request, context):
         """Cancels orders that were never confirmed because their process ended, and those that were not paid in time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AllocateOrderIds(self, request, context):
+        """Ids for orders that another service makes, so that no two orders have one. Called by flash sales.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -458,6 +649,11 @@ def add_OrderJobServiceServicer_to_server(servicer, server):
                     request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersRequest.FromString,
                     response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersResponse.SerializeToString,
             ),
+            'AllocateOrderIds': grpc.unary_unary_rpc_method_handler(
+                    servicer.AllocateOrderIds,
+                    request_deserializer=brandmesh_dot_order_dot_v1_dot_order__pb2.AllocateOrderIdsRequest.FromString,
+                    response_serializer=brandmesh_dot_order_dot_v1_dot_order__pb2.AllocateOrderIdsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'brandmesh.order.v1.OrderJobService', rpc_method_handlers)
@@ -467,7 +663,7 @@ def add_OrderJobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderJobService:
-    """What order_rmq calls.
+    """What order_rmq and other services call.
     """
 
     @staticmethod
@@ -487,6 +683,33 @@ class OrderJobService:
             '/brandmesh.order.v1.OrderJobService/CancelOverdueOrders',
             brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersRequest.SerializeToString,
             brandmesh_dot_order_dot_v1_dot_order__pb2.CancelOverdueOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AllocateOrderIds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/brandmesh.order.v1.OrderJobService/AllocateOrderIds',
+            brandmesh_dot_order_dot_v1_dot_order__pb2.AllocateOrderIdsRequest.SerializeToString,
+            brandmesh_dot_order_dot_v1_dot_order__pb2.AllocateOrderIdsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,7 +30,8 @@ class OrderServiceStub:
     """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
     GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
     COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
-    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED,
+    NO_SELLER_TO_REMIND, KEY_REUSED,
     PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
@@ -54,6 +55,14 @@ class OrderServiceStub:
     """Pays back a part of a paid order, or what is left of it. All refunds together are never more than was paid."""
     ShipOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.ShipOrderRequest, _order_pb2.ShipOrderResponse]
     """Says that a paid order was sent. A repeat answers the same."""
+    ConfirmReceipt: _grpc.UnaryUnaryMultiCallable[_order_pb2.ConfirmReceiptRequest, _order_pb2.ConfirmReceiptResponse]
+    """Says that the goods came, which pays a seller who is a user. A repeat answers the same."""
+    RemindShipping: _grpc.UnaryUnaryMultiCallable[_order_pb2.RemindShippingRequest, _order_pb2.RemindShippingResponse]
+    """Reminds a seller who is a user of an order that is paid and not sent: one mail an order. A repeat answers the same."""
+    ListSales: _grpc.UnaryUnaryMultiCallable[_order_pb2.ListSalesRequest, _order_pb2.ListSalesResponse]
+    """The orders in which a user is the seller, newest first."""
+    ShipSale: _grpc.UnaryUnaryMultiCallable[_order_pb2.ShipSaleRequest, _order_pb2.ShipSaleResponse]
+    """Says that a seller who is a user has sent a paid order. A repeat answers the same."""
     ListOrderEvents: _grpc.UnaryUnaryMultiCallable[_order_pb2.ListOrderEventsRequest, _order_pb2.ListOrderEventsResponse]
     """The steps that an order has taken, the first one first."""
 
@@ -62,7 +71,8 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
     GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
     COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
-    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED,
+    NO_SELLER_TO_REMIND, KEY_REUSED,
     PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
@@ -83,6 +93,14 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """Pays back a part of a paid order, or what is left of it. All refunds together are never more than was paid."""
     ShipOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.ShipOrderRequest, _order_pb2.ShipOrderResponse]  # type: ignore[assignment]
     """Says that a paid order was sent. A repeat answers the same."""
+    ConfirmReceipt: _aio.UnaryUnaryMultiCallable[_order_pb2.ConfirmReceiptRequest, _order_pb2.ConfirmReceiptResponse]  # type: ignore[assignment]
+    """Says that the goods came, which pays a seller who is a user. A repeat answers the same."""
+    RemindShipping: _aio.UnaryUnaryMultiCallable[_order_pb2.RemindShippingRequest, _order_pb2.RemindShippingResponse]  # type: ignore[assignment]
+    """Reminds a seller who is a user of an order that is paid and not sent: one mail an order. A repeat answers the same."""
+    ListSales: _aio.UnaryUnaryMultiCallable[_order_pb2.ListSalesRequest, _order_pb2.ListSalesResponse]  # type: ignore[assignment]
+    """The orders in which a user is the seller, newest first."""
+    ShipSale: _aio.UnaryUnaryMultiCallable[_order_pb2.ShipSaleRequest, _order_pb2.ShipSaleResponse]  # type: ignore[assignment]
+    """Says that a seller who is a user has sent a paid order. A repeat answers the same."""
     ListOrderEvents: _aio.UnaryUnaryMultiCallable[_order_pb2.ListOrderEventsRequest, _order_pb2.ListOrderEventsResponse]  # type: ignore[assignment]
     """The steps that an order has taken, the first one first."""
 
@@ -90,7 +108,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """What apps call. Amounts are yuan in decimal notation. Refusals carry google.rpc.ErrorInfo with one of the reasons
     GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, AMOUNT_WRONG, SHIPPING_FEE_WRONG, STOCK_SHORT, COUPON_NOT_FOUND,
     COUPON_USED, COUPON_EXPIRED, WALLET_SHORT, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE,
-    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED, KEY_REUSED,
+    ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, ORDER_NOT_SHIPPABLE, ORDER_NOT_SHIPPED, ORDER_SHIPPED,
+    NO_SELLER_TO_REMIND, KEY_REUSED,
     PAYMENT_CHANNEL_UNAVAILABLE.
     """
 
@@ -153,6 +172,38 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says that a paid order was sent. A repeat answers the same."""
 
     @_abc_1.abstractmethod
+    def ConfirmReceipt(
+        self,
+        request: _order_pb2.ConfirmReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.ConfirmReceiptResponse, _abc.Awaitable[_order_pb2.ConfirmReceiptResponse]]:
+        """Says that the goods came, which pays a seller who is a user. A repeat answers the same."""
+
+    @_abc_1.abstractmethod
+    def RemindShipping(
+        self,
+        request: _order_pb2.RemindShippingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.RemindShippingResponse, _abc.Awaitable[_order_pb2.RemindShippingResponse]]:
+        """Reminds a seller who is a user of an order that is paid and not sent: one mail an order. A repeat answers the same."""
+
+    @_abc_1.abstractmethod
+    def ListSales(
+        self,
+        request: _order_pb2.ListSalesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.ListSalesResponse, _abc.Awaitable[_order_pb2.ListSalesResponse]]:
+        """The orders in which a user is the seller, newest first."""
+
+    @_abc_1.abstractmethod
+    def ShipSale(
+        self,
+        request: _order_pb2.ShipSaleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.ShipSaleResponse, _abc.Awaitable[_order_pb2.ShipSaleResponse]]:
+        """Says that a seller who is a user has sent a paid order. A repeat answers the same."""
+
+    @_abc_1.abstractmethod
     def ListOrderEvents(
         self,
         request: _order_pb2.ListOrderEventsRequest,
@@ -163,7 +214,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class OrderJobServiceStub:
-    """What order_rmq calls."""
+    """What order_rmq and other services call."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -171,17 +222,21 @@ class OrderJobServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OrderJobServiceAsyncStub: ...
     CancelOverdueOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.CancelOverdueOrdersRequest, _order_pb2.CancelOverdueOrdersResponse]
     """Cancels orders that were never confirmed because their process ended, and those that were not paid in time."""
+    AllocateOrderIds: _grpc.UnaryUnaryMultiCallable[_order_pb2.AllocateOrderIdsRequest, _order_pb2.AllocateOrderIdsResponse]
+    """Ids for orders that another service makes, so that no two orders have one. Called by flash sales."""
 
 @_typing.type_check_only
 class OrderJobServiceAsyncStub(OrderJobServiceStub):
-    """What order_rmq calls."""
+    """What order_rmq and other services call."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CancelOverdueOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.CancelOverdueOrdersRequest, _order_pb2.CancelOverdueOrdersResponse]  # type: ignore[assignment]
     """Cancels orders that were never confirmed because their process ended, and those that were not paid in time."""
+    AllocateOrderIds: _aio.UnaryUnaryMultiCallable[_order_pb2.AllocateOrderIdsRequest, _order_pb2.AllocateOrderIdsResponse]  # type: ignore[assignment]
+    """Ids for orders that another service makes, so that no two orders have one. Called by flash sales."""
 
 class OrderJobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What order_rmq calls."""
+    """What order_rmq and other services call."""
 
     @_abc_1.abstractmethod
     def CancelOverdueOrders(
@@ -190,5 +245,13 @@ class OrderJobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.CancelOverdueOrdersResponse, _abc.Awaitable[_order_pb2.CancelOverdueOrdersResponse]]:
         """Cancels orders that were never confirmed because their process ended, and those that were not paid in time."""
+
+    @_abc_1.abstractmethod
+    def AllocateOrderIds(
+        self,
+        request: _order_pb2.AllocateOrderIdsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.AllocateOrderIdsResponse, _abc.Awaitable[_order_pb2.AllocateOrderIdsResponse]]:
+        """Ids for orders that another service makes, so that no two orders have one. Called by flash sales."""
 
 def add_OrderJobServiceServicer_to_server(servicer: OrderJobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
