@@ -74,6 +74,12 @@ class Messages:
         response = await self._peer.call(self._stub.PublishMessages, request, SWEEP_TIMEOUT_SECONDS)
         return response.published_count
 
+    async def forget(self, rows_max: int) -> int:
+        """Have what is long past removed, up to so many rows of each table; answer how many."""
+        request = messaging_pb2.ForgetMessagesRequest(rows_max=rows_max)
+        response = await self._peer.call(self._stub.ForgetMessages, request, SWEEP_TIMEOUT_SECONDS)
+        return response.forgotten_count
+
 
 class CostCenter:
     """costcenter_rpc, as far as packages need it."""

@@ -19,6 +19,7 @@ ORDERS_MAX = 1000
 
 EVENTS_A_SWEEP = 1000
 MESSAGES_A_SWEEP = 1000
+FORGOTTEN_A_SWEEP = 5000
 CANCELLED_A_SWEEP = 200
 
 
@@ -50,10 +51,13 @@ def sweeps(orders: OrderJobs, every_seconds: float) -> Sequence[Periodic]:
 
 
 def message_sweeps(peers: OrderPeers, every_seconds: float) -> Sequence[Periodic]:
-    """Messages that were written and not published, or published and lost."""
+    """Messages that were written and not published, or published and lost, and those that nobody asks for any more."""
+    return [sweep for peer in peers.all() for sweep in _message_sweeps(peer, every_seconds)]
 
-    def sweep(peer: Peer) -> Periodic:
-        messages = Messages(peer)
-        return Periodic(f"publish messages of {peer.name}", lambda: messages.publish(MESSAGES_A_SWEEP), every_seconds)
 
-    return [sweep(peer) for peer in peers.all()]
+def _message_sweeps(peer: Peer, every_seconds: float) -> Sequence[Periodic]:
+    messages = Messages(peer)
+    return [
+        Periodic(f"publish messages of {peer.name}", lambda: messages.publish(MESSAGES_A_SWEEP), every_seconds),
+        Periodic(f"forget messages of {peer.name}", lambda: messages.forget(FORGOTTEN_A_SWEEP), every_seconds),
+    ]

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from mesh.bus.connect import connect_bus
 from mesh.bus.port import Bus
 from mesh.channel import Peer
-from mesh.messages.forwarding import Forwarding
+from mesh.forwarding import Forwarding
 from mesh.worker import Worker
 from order_rmq.clients import CostCenter, OrderJobs
 from order_rmq.consumer import message_sweeps, paid_route, sweeps

@@ -5,7 +5,7 @@ transaction, and again until its consumer is known to have applied it. The consu
 transaction, so that a message has its effect once, however often it comes.
 
 `Outbox` and `Inbox` stand in a service, `Mailboxes` and `servicer.py` serve them to the consumer process, and
-`Forwarding` is what that process does with a message.
+`mesh.forwarding` is what that process does with a message.
 """
 
 from mesh.messages.domain import NewMessage, ReceivedMessage

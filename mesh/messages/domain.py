@@ -17,6 +17,14 @@ REMARK_CHARACTERS_MAX = 500
 REPUBLISH_AFTER_MS = 60_000
 REPUBLISH_AFTER_MS_MAX = 3_600_000
 
+_DAY_MS = 86_400_000
+
+KEPT_MS_PRODUCED = 7 * _DAY_MS
+"""How long a settled message is kept for people to look at."""
+
+KEPT_MS_CONSUMED = 30 * _DAY_MS
+"""How long it is known that a message was applied: well beyond the last time that its producer may publish it."""
+
 
 class ProducedStatus(IntEnum):
     """Where a written message stands. 0 and 1 are the numbers of the source of these tables."""
@@ -75,19 +83,6 @@ class ReceivedMessage:
         if not isinstance(parsed, dict):
             raise ValueError("the body is not a JSON object")  # noqa: TRY004  # what is wrong is a value from outside
         return parsed
-
-
-def queue_of(topic: str, tag: str, service: str) -> str:
-    """Name the queue on which a service hears of what happened: each has its own."""
-    return f"{QUEUE_PREFIX}{topic}.{tag}.{service}"
-
-
-QUEUE_PREFIX = "message."
-
-
-def service_of(queue: str) -> str:
-    """Answer the service that a queue is for."""
-    return queue.rpartition(".")[2]
 
 
 def republish_at_ms(deliver_at_ms: int, now_ms: int) -> int:

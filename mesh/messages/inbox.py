@@ -11,20 +11,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh import telemetry
 from mesh.database import Database
-from mesh.messages.domain import REMARK_CHARACTERS_MAX, ConsumedStatus, ReceivedMessage
+from mesh.messages.domain import KEPT_MS_CONSUMED, REMARK_CHARACTERS_MAX, ConsumedStatus, ReceivedMessage
 from mesh.messages.outbox import Outbox
 from mesh.outage import is_outage
 from mesh.poison import handle_apart
-from mesh.statements import execute_many
+from mesh.statements import IN_MAX, execute_many, read_in
 
 ATTEMPTS_MAX = 16
-"""Tries of one message: with the pauses between them some three quarters of an hour."""
+"""Tries of one message: with the pauses between them some twenty minutes."""
 
 Effect = Callable[[AsyncConnection, Sequence[ReceivedMessage]], Awaitable[None]]
 """What messages of one topic and tag do, all within the transaction that is handed in.
 
 Many at once, so that their rows can be locked in one order. Raises DomainError to refuse one, which comes again, and
 ValueError for one that no further attempt will make readable; the others are then tried without it.
+"""
+
+Position = tuple[int, int, int]
+"""Where a page ended: consumer_timestamp_ms and msg_id of its last row, and how many rows with these were seen by then:
+two producers may have numbered a message alike.
 """
 
 log = telemetry.logger(part="inbox of messages")
@@ -58,6 +63,15 @@ class Inbox:
         self._effects = effects
         self._outbox = outbox
         self._attempts_max = attempts_max
+        self._hold = (
+            sa.select(table.c.producer, table.c.msg_id, table.c.consumer_status, table.c.consumer_times)
+            .where(
+                table.c.producer == sa.bindparam("of_producer"),
+                table.c.msg_id.in_(sa.bindparam("wanted", expanding=True)),
+            )
+            .order_by(table.c.msg_id)
+            .with_for_update()
+        )
         named = (table.c.producer == sa.bindparam("of_producer"), table.c.msg_id == sa.bindparam("of_msg_id"))
         self._succeed = (
             sa.update(table)
@@ -78,21 +92,23 @@ class Inbox:
             await self._apply(some)
             return [None] * len(some)
 
-        results = await handle_apart(apply, messages, lambda error: error)
+        # A message that comes twice at once is one attempt.
+        once = list({message.name: message for message in messages}.values())
+        errors = await handle_apart(apply, once, lambda error: error)
         if self._outbox is not None:
             await self._outbox.publish()
-        for message, error in zip(messages, results, strict=True):
+        for message, error in zip(once, errors, strict=True):
             if error is not None:
                 failures[message.name] = error
-        told = [await self._fail(one, failures[one.name]) if one.name in failures else None for one in messages]
-        return [one or Consumed(ConsumedStatus.SUCCEEDED) for one in told]
+        told = {one.name: await self._fail(one, failures[one.name]) for one in once if one.name in failures}
+        return [told.get(one.name, Consumed(ConsumedStatus.SUCCEEDED)) for one in messages]
 
     async def _apply(self, messages: Sequence[ReceivedMessage]) -> None:
         """Apply all in one transaction, or none: those that are applied already are left as they are."""
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
-            statuses = await self._lock(connection, messages, now_ms)
-            fresh = {one.name: one for one in messages if statuses[one.name] is not ConsumedStatus.SUCCEEDED}
+            held = await self._lock(connection, messages, now_ms)
+            fresh = {one.name: one for one in messages if held[one.name].status is not ConsumedStatus.SUCCEEDED}
             await self._take_effect(connection, list(fresh.values()))
             if fresh:
                 marks = [{"of_producer": producer, "of_msg_id": msg_id, "now_ms": now_ms} for producer, msg_id in fresh]
@@ -110,70 +126,100 @@ class Inbox:
 
     async def _lock(
         self, connection: AsyncConnection, messages: Sequence[ReceivedMessage], now_ms: int
-    ) -> dict[tuple[str, int], ConsumedStatus]:
+    ) -> dict[tuple[str, int], _Held]:
         """Make the rows exist, and hold them: who has a message in hand too waits, and then sees what came of it."""
-        table = self._table
-        await self._database.insert_ignore(connection, table, [_row(message, now_ms) for message in messages])
-        found: dict[tuple[str, int], ConsumedStatus] = {}
+        ordered = sorted(messages, key=lambda message: message.name)
+        await self._database.insert_ignore(connection, self._table, [_row(message, now_ms) for message in ordered])
+        held: dict[tuple[str, int], _Held] = {}
         for producer in sorted({message.producer for message in messages}):
-            ids = sorted({message.msg_id for message in messages if message.producer == producer})
-            statement = (
-                sa.select(table.c.msg_id, table.c.consumer_status)
-                .where(table.c.producer == producer, table.c.msg_id.in_(ids))
-                .order_by(table.c.msg_id)
-                .with_for_update()
-            )
-            for row in await connection.execute(statement):
-                found[producer, row.msg_id] = ConsumedStatus(row.consumer_status)
-        return found
+            ids = [message.msg_id for message in messages if message.producer == producer]
+            for row in await read_in(connection, self._hold, ids, of_producer=producer):
+                held[producer, row.msg_id] = _Held(ConsumedStatus(row.consumer_status), row.consumer_times)
+        return held
 
     async def _fail(self, message: ReceivedMessage, error: Exception) -> Consumed:
-        """Count an attempt that failed. What failed for an outage is nobody's attempt."""
+        """Count an attempt that failed. What failed for an outage is nobody's attempt.
+
+        A message that was given up stays so: a copy of it that was still under way, and each time that an operator
+        requeues it, is one more attempt and not as many as before.
+        """
         remark = str(error)[:REMARK_CHARACTERS_MAX]
         if is_outage(error):
             return Consumed(ConsumedStatus.PROCESSING, remark)
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
-            status = (await self._lock(connection, [message], now_ms))[message.name]
-            if status is ConsumedStatus.SUCCEEDED:
-                return Consumed(status)
-            times = await self._times(connection, message) if status is ConsumedStatus.PROCESSING else 0
-            is_last = isinstance(error, _UnknownMessageError | ValueError) or times + 1 >= self._attempts_max
-            status = ConsumedStatus.FAILED if is_last else ConsumedStatus.PROCESSING
+            held = (await self._lock(connection, [message], now_ms))[message.name]
+            if held.status is ConsumedStatus.SUCCEEDED:
+                return Consumed(held.status)
+            times = held.times + 1
+            is_last = isinstance(error, _UnknownMessageError | ValueError) or times >= self._attempts_max
+            status = ConsumedStatus.FAILED if is_last or held.status is ConsumedStatus.FAILED else held.status
             await connection.execute(
                 sa.update(self._table)
                 .where(self._table.c.producer == message.producer, self._table.c.msg_id == message.msg_id)
                 .values(
                     consumer_status=int(status),
-                    consumer_times=times + 1,
+                    consumer_times=times,
                     consumer_timestamp_ms=now_ms,
                     remark=remark,
                 )
             )
-        tell = log.error if is_last else log.warning
+        tell = log.error if status is ConsumedStatus.FAILED else log.warning
         tell(
             "message refused", service=self._service, topic=message.topic, tag=message.tag, key=message.key, why=remark
         )
         return Consumed(status, remark)
 
-    async def _times(self, connection: AsyncConnection, message: ReceivedMessage) -> int:
+    async def forget(self, rows_max: int) -> int:
+        """Remove messages that were applied long ago, the oldest first; answer how many."""
         table = self._table
-        statement = sa.select(table.c.consumer_times).where(
-            table.c.producer == message.producer, table.c.msg_id == message.msg_id
-        )
-        return int((await connection.execute(statement)).scalar_one())
+        async with self._database.write() as connection:
+            before_ms = await self._database.now_ms(connection) - KEPT_MS_CONSUMED
+            statement = (
+                sa.select(table.c.producer, table.c.msg_id)
+                .where(
+                    table.c.consumer_status == int(ConsumedStatus.SUCCEEDED), table.c.consumer_timestamp_ms < before_ms
+                )
+                .order_by(table.c.consumer_timestamp_ms, table.c.msg_id)
+                .limit(rows_max)
+            )
+            rows = sorted((await connection.execute(statement)).tuples())
+            for producer in sorted({producer for producer, _ in rows}):
+                ids = [msg_id for other, msg_id in rows if other == producer]
+                for start in range(0, len(ids), IN_MAX):
+                    named = (table.c.producer == producer, table.c.msg_id.in_(ids[start : start + IN_MAX]))
+                    await connection.execute(sa.delete(table).where(*named))
+        return len(rows)
 
-    async def list(self, status: ConsumedStatus | None, before: tuple[int, int] | None, limit: int) -> list[Any]:
-        """Read rows, the last tried first. `before` is (consumer_timestamp_ms, msg_id) of the last one read."""
+    async def list(self, status: ConsumedStatus | None, before: Position | None, limit: int) -> list[Any]:
+        """Read rows, the last tried first, on from where `before` ended."""
         table = self._table
         order = (table.c.consumer_timestamp_ms, table.c.msg_id)
-        statement = sa.select(table).order_by(*(column.desc() for column in order)).limit(limit)
+        statement = sa.select(table).order_by(*(column.desc() for column in order), table.c.producer).limit(limit)
         if status is not None:
             statement = statement.where(table.c.consumer_status == int(status))
         if before is not None:
-            statement = statement.where(sa.tuple_(*order) < sa.tuple_(*before))
+            *last, seen = before
+            statement = statement.where(sa.tuple_(*order) <= sa.tuple_(*last)).offset(seen)
         async with self._database.read() as connection:
             return list(await connection.execute(statement))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Where a message stands whose row is locked."""
+
+    status: ConsumedStatus
+    times: int
+
+
+def position_after(rows: Sequence[Any], before: Position | None) -> Position:
+    """Say where a page of `Inbox.list` ended, the one after `before`."""
+    at_ms, msg_id = rows[-1].consumer_timestamp_ms, rows[-1].msg_id
+    seen = sum((row.consumer_timestamp_ms, row.msg_id) == (at_ms, msg_id) for row in rows)
+    if before is not None and before[:2] == (at_ms, msg_id):
+        seen += before[2]
+    return at_ms, msg_id, seen
 
 
 class _UnknownMessageError(Exception):

@@ -34,6 +34,11 @@ class Mailboxes:
         """Name all outboxes."""
         return (mailbox.outbox for mailbox in self._mailboxes.values() if mailbox.outbox is not None)
 
+    def all(self) -> Iterator[Outbox | Inbox]:
+        """Name all outboxes and inboxes."""
+        boxes = (box for mailbox in self._mailboxes.values() for box in (mailbox.outbox, mailbox.inbox))
+        return (box for box in boxes if box is not None)
+
     def outbox(self, service: str) -> Outbox:
         """Answer a service's outbox. Raises SERVICE_NOT_HERE."""
         mailbox = self._mailboxes.get(service)

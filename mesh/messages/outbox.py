@@ -11,14 +11,22 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh import telemetry
+from mesh.bulk_rows import update_rows
 from mesh.bus.port import Bus, Message
 from mesh.coalesce import Coalescer
 from mesh.database import Database
-from mesh.messages.domain import NewMessage, ProducedStatus, queue_of, republish_at_ms
-from mesh.statements import execute_many
+from mesh.errors import DomainError
+from mesh.message_queues import queue_of
+from mesh.messages.domain import KEPT_MS_PRODUCED, NewMessage, ProducedStatus, republish_at_ms
+from mesh.statements import IN_MAX, read_in, select_in
 
 PUBLISH_MAX = 500
 """Messages that one pass publishes: read, handed to the bus and marked together."""
+
+PASSES_MAX = 10
+"""Passes for those who have just committed: what has piled up beyond that, they do not wait for."""
+
+_OPEN = (ProducedStatus.PENDING, ProducedStatus.PUBLISHED)
 
 log = telemetry.logger(part="outbox")
 
@@ -35,18 +43,7 @@ class Outbox:
         self._bus = bus
         self._service = service
         self._table = table
-        self._mark = (
-            sa.update(table)
-            .where(
-                table.c.id == sa.bindparam("of_id"),
-                sa.or_(table.c.msg_status == ProducedStatus.PENDING, table.c.msg_status == ProducedStatus.PUBLISHED),
-            )
-            .values(
-                msg_status=int(ProducedStatus.PUBLISHED),
-                publish_times=table.c.publish_times + 1,
-                due_at_ms=sa.bindparam("to_due_at_ms"),
-            )
-        )
+        self._hold = select_in(table, "id").order_by(table.c.id).with_for_update()
         # One pass at a time takes what all callers have just committed.
         self._publishing: Coalescer[None, None] = Coalescer(
             self._publish_new, name=f"the outbox of {service}", batch_max=10_000, pending_max=100_000
@@ -74,8 +71,11 @@ class Outbox:
             await connection.execute(sa.insert(self._table), rows)
 
     async def publish(self) -> None:
-        """Publish what was committed until now. When the bus or the database is away, the sweep does it later."""
-        await self._publishing.submit(None)
+        """Publish what was committed until now. Raises nothing: what cannot be published now is left to the sweep."""
+        try:
+            await self._publishing.submit(None)
+        except DomainError as error:
+            log.warning("messages wait for the sweep", service=self._service, error=str(error))
 
     async def close(self) -> None:
         """Finish what is being published."""
@@ -83,8 +83,9 @@ class Outbox:
 
     async def _publish_new(self, callers: Sequence[None]) -> Sequence[None]:
         try:
-            while await self.publish_due(PUBLISH_MAX, only_new=True) == PUBLISH_MAX:
-                pass
+            for _ in range(PASSES_MAX):
+                if await self.publish_due(PUBLISH_MAX, only_new=True) < PUBLISH_MAX:
+                    break
         except Exception as error:  # noqa: BLE001  # whatever it is, what was committed stands, and the sweep will tell
             log.warning("messages wait for the sweep", service=self._service, error=str(error))
         return [None] * len(callers)
@@ -94,7 +95,7 @@ class Outbox:
 
         What was published before is due again when its consumer should have been heard of by now.
         """
-        statuses = [ProducedStatus.PENDING] if only_new else [ProducedStatus.PENDING, ProducedStatus.PUBLISHED]
+        statuses = (ProducedStatus.PENDING,) if only_new else _OPEN
         table = self._table
         async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
@@ -110,15 +111,15 @@ class Outbox:
         return len(rows)
 
     async def _hand_over(self, rows: Sequence[Any], now_ms: int) -> None:
-        """Give messages to the bus: of each queue those that are to come at one moment in one call."""
+        """Give messages to the bus: of each queue those that are to come within one second in one call, never early."""
         headers = telemetry.inject_headers()
         by_queue: dict[tuple[str, int], list[Message]] = defaultdict(list)
         for row in rows:
-            delay_ms = max(row.deliver_at_ms - now_ms, 0)
+            delay_seconds = max(-(-(row.deliver_at_ms - now_ms) // 1000), 0)
             queue = queue_of(row.msg_topic, row.msg_tag, row.group_name)
-            by_queue[queue, delay_ms].append(Message(self._encode(row), headers))
-        for (queue, delay_ms), messages in by_queue.items():
-            await self._bus.publish(queue, messages, delay_ms / 1000)
+            by_queue[queue, delay_seconds].append(Message(self._encode(row), headers))
+        for (queue, delay_seconds), messages in by_queue.items():
+            await self._bus.publish(queue, messages, delay_seconds)
 
     def _encode(self, row: Any) -> bytes:
         return orjson.dumps(
@@ -135,44 +136,66 @@ class Outbox:
     async def _mark_published(self, rows: Sequence[Any], now_ms: int) -> None:
         if not rows:
             return
-        values = [
-            {
-                "of_id": row.id,
-                "to_due_at_ms": republish_at_ms(row.deliver_at_ms, max(now_ms, row.deliver_at_ms)),
-            }
-            for row in rows
-        ]
         async with self._database.write() as connection:
-            await execute_many(connection, self._mark, values)
+            held = await read_in(connection, self._hold, [row.id for row in rows])
+            marks = [
+                (
+                    int(ProducedStatus.PUBLISHED),
+                    row.publish_times + 1,
+                    republish_at_ms(row.deliver_at_ms, max(now_ms, row.deliver_at_ms)),
+                    row.id,
+                )
+                for row in held
+                if row.msg_status in _OPEN
+            ]
+            await update_rows(connection, self._table, ("msg_status", "publish_times", "due_at_ms"), ("id",), marks)
 
     async def settle(self, settled_ids: Sequence[int], stopped_ids: Sequence[int]) -> None:
-        """Note what became of messages at their consumers. A repeat changes nothing."""
-        async with self._database.write() as connection:
-            await self._move(connection, settled_ids, ProducedStatus.SETTLED)
-            await self._move(connection, stopped_ids, ProducedStatus.STOPPED)
+        """Note what became of messages at their consumers. A repeat changes nothing.
 
-    async def _move(self, connection: AsyncConnection, ids: Sequence[int], status: ProducedStatus) -> None:
-        if ids:
-            column = self._table.c.msg_status
-            await connection.execute(
-                sa.update(self._table)
-                .where(self._table.c.id.in_(ids), column != int(ProducedStatus.SETTLED))
-                .values(msg_status=int(status))
-            )
+        A message that is both is settled: it was applied, though another copy of it was given up.
+        """
+        targets = {
+            **dict.fromkeys(stopped_ids, ProducedStatus.STOPPED),
+            **dict.fromkeys(settled_ids, ProducedStatus.SETTLED),
+        }
+        async with self._database.write() as connection:
+            held = await read_in(connection, self._hold, targets)
+            moves = [(int(targets[row.id]), row.id) for row in held if row.msg_status != ProducedStatus.SETTLED]
+            await update_rows(connection, self._table, ("msg_status",), ("id",), moves)
 
     async def requeue(self, msg_id: int) -> ProducedStatus | None:
         """Have a stopped message published anew; answer where it stood, None where there is none."""
         table = self._table
         async with self._database.write() as connection:
-            found = (await connection.execute(sa.select(table).where(table.c.id == msg_id))).one_or_none()
-            if found is None:
+            held = await read_in(connection, self._hold, [msg_id])
+            if not held:
                 return None
-            await connection.execute(
-                sa.update(table)
-                .where(table.c.id == msg_id, table.c.msg_status == int(ProducedStatus.STOPPED))
-                .values(msg_status=int(ProducedStatus.PENDING))
+            stood = ProducedStatus(held[0].msg_status)
+            if stood is ProducedStatus.STOPPED:
+                # Due at once: what is left of the pause since it was last published has lost its meaning.
+                values = {
+                    "msg_status": int(ProducedStatus.PENDING),
+                    "due_at_ms": await self._database.now_ms(connection),
+                }
+                await connection.execute(sa.update(table).where(table.c.id == msg_id).values(values))
+        return stood
+
+    async def forget(self, rows_max: int) -> int:
+        """Remove messages that were settled long ago, the oldest first; answer how many."""
+        table = self._table
+        async with self._database.write() as connection:
+            before_ms = await self._database.now_ms(connection) - KEPT_MS_PRODUCED
+            statement = (
+                sa.select(table.c.id)
+                .where(table.c.msg_status == int(ProducedStatus.SETTLED), table.c.due_at_ms < before_ms)
+                .order_by(table.c.due_at_ms)
+                .limit(rows_max)
             )
-        return ProducedStatus(found.msg_status)
+            ids = sorted((await connection.execute(statement)).scalars())
+            for start in range(0, len(ids), IN_MAX):
+                await connection.execute(sa.delete(table).where(table.c.id.in_(ids[start : start + IN_MAX])))
+        return len(ids)
 
     async def list(self, status: ProducedStatus | None, before_id: int | None, limit: int) -> list[Any]:
         """Read rows, newest first."""

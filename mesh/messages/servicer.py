@@ -12,6 +12,7 @@ from mesh import pages
 from mesh.bus.port import BusUnavailableError
 from mesh.errors import DomainError
 from mesh.messages.domain import ConsumedStatus, ProducedStatus, ReceivedMessage
+from mesh.messages.inbox import position_after
 from mesh.messages.mailbox import Mailboxes
 from mesh.timestamps import to_timestamp
 
@@ -44,6 +45,10 @@ class MessageServicer(MessageServiceServicer):
             raise DomainError(grpc.StatusCode.UNAVAILABLE, "BUS_UNAVAILABLE", message, retry_after_seconds=2) from error
         return pb.PublishMessagesResponse(published_count=sum(counts))
 
+    async def ForgetMessages(self, request: pb.ForgetMessagesRequest, context: Context) -> pb.ForgetMessagesResponse:
+        counts = [await box.forget(request.rows_max) for box in self._mailboxes.all()]
+        return pb.ForgetMessagesResponse(forgotten_count=sum(counts))
+
     async def ListProducedMessages(
         self, request: pb.ListProducedMessagesRequest, context: Context
     ) -> pb.ListProducedMessagesResponse:
@@ -61,12 +66,12 @@ class MessageServicer(MessageServiceServicer):
         self, request: pb.ListConsumedMessagesRequest, context: Context
     ) -> pb.ListConsumedMessagesResponse:
         page = pages.PageRequest.of(request.page_size, request.page_token)
-        after = page.after(2)
+        after = page.after(3)
+        before = (after[0], after[1], after[2]) if after else None
         status = ConsumedStatus(request.status - 1) if request.status else None
-        rows = await self._mailboxes.inbox(request.service).list(
-            status, (after[0], after[1]) if after else None, page.size + 1
-        )
-        kept, token = pages.cut(rows, page.size, lambda row: (row.consumer_timestamp_ms, row.msg_id))
+        rows = await self._mailboxes.inbox(request.service).list(status, before, page.size + 1)
+        kept = rows[: page.size]
+        token = pages.token_of(position_after(kept, before)) if len(rows) > page.size else ""
         return pb.ListConsumedMessagesResponse(messages=[_consumed(row) for row in kept], next_page_token=token)
 
     async def RequeueMessage(self, request: pb.RequeueMessageRequest, context: Context) -> pb.RequeueMessageResponse:

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&brandmesh/messaging/v1/messaging.proto\x12\x16\x62randmesh.messaging.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x01\n\x07Message\x12\x17\n\x06msg_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\x08producer\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\tmsg_topic\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07msg_tag\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07msg_key\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\x08msg_body\x18\x06 \x01(\tB\n\xbaH\x07r\x05\x10\x02\x18\xa0\x1f\"t\n\x16\x43onsumeMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12>\n\x08messages\x18\x02 \x03(\x0b\x32\x1f.brandmesh.messaging.v1.MessageB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"W\n\rConsumeResult\x12\x36\n\x06status\x18\x01 \x01(\x0e\x32&.brandmesh.messaging.v1.ConsumedStatus\x12\x0e\n\x06remark\x18\x02 \x01(\t\"Q\n\x17\x43onsumeMessagesResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32%.brandmesh.messaging.v1.ConsumeResult\"s\n\x15SettleMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x0bsettled_ids\x18\x02 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1e\n\x0bstopped_ids\x18\x03 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\x18\n\x16SettleMessagesResponse\":\n\x16PublishMessagesRequest\x12 \n\x0cmessages_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N \x00\"2\n\x17PublishMessagesResponse\x12\x17\n\x0fpublished_count\x18\x01 \x01(\x05\"\xd7\x01\n\x0fProducedMessage\x12\x30\n\x07message\x18\x01 \x01(\x0b\x32\x1f.brandmesh.messaging.v1.Message\x12\x12\n\ngroup_name\x18\x02 \x01(\t\x12\x36\n\x06status\x18\x03 \x01(\x0e\x32&.brandmesh.messaging.v1.ProducedStatus\x12\x15\n\rpublish_times\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb7\x01\n\x1bListProducedMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12@\n\x06status\x18\x02 \x01(\x0e\x32&.brandmesh.messaging.v1.ProducedStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"r\n\x1cListProducedMessagesResponse\x12\x39\n\x08messages\x18\x01 \x03(\x0b\x32\'.brandmesh.messaging.v1.ProducedMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd5\x01\n\x0f\x43onsumedMessage\x12\x30\n\x07message\x18\x01 \x01(\x0b\x32\x1f.brandmesh.messaging.v1.Message\x12\x36\n\x06status\x18\x02 \x01(\x0e\x32&.brandmesh.messaging.v1.ConsumedStatus\x12\x16\n\x0e\x63onsumer_times\x18\x03 \x01(\x05\x12\x30\n\x0c\x63onsume_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remark\x18\x05 \x01(\t\"\xb7\x01\n\x1bListConsumedMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12@\n\x06status\x18\x02 \x01(\x0e\x32&.brandmesh.messaging.v1.ConsumedStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"r\n\x1cListConsumedMessagesResponse\x12\x39\n\x08messages\x18\x01 \x03(\x0b\x32\'.brandmesh.messaging.v1.ConsumedMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x15RequeueMessageRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x17\n\x06msg_id\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\"\x18\n\x16RequeueMessageResponse*\xa7\x01\n\x0eProducedStatus\x12\x1f\n\x1bPRODUCED_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRODUCED_STATUS_PENDING\x10\x01\x12\x1d\n\x19PRODUCED_STATUS_PUBLISHED\x10\x02\x12\x1b\n\x17PRODUCED_STATUS_SETTLED\x10\x03\x12\x1b\n\x17PRODUCED_STATUS_STOPPED\x10\x04*\x8c\x01\n\x0e\x43onsumedStatus\x12\x1f\n\x1b\x43ONSUMED_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONSUMED_STATUS_PROCESSING\x10\x01\x12\x1d\n\x19\x43ONSUMED_STATUS_SUCCEEDED\x10\x02\x12\x1a\n\x16\x43ONSUMED_STATUS_FAILED\x10\x03\x32\xe2\x05\n\x0eMessageService\x12r\n\x0f\x43onsumeMessages\x12..brandmesh.messaging.v1.ConsumeMessagesRequest\x1a/.brandmesh.messaging.v1.ConsumeMessagesResponse\x12o\n\x0eSettleMessages\x12-.brandmesh.messaging.v1.SettleMessagesRequest\x1a..brandmesh.messaging.v1.SettleMessagesResponse\x12r\n\x0fPublishMessages\x12..brandmesh.messaging.v1.PublishMessagesRequest\x1a/.brandmesh.messaging.v1.PublishMessagesResponse\x12\x81\x01\n\x14ListProducedMessages\x12\x33.brandmesh.messaging.v1.ListProducedMessagesRequest\x1a\x34.brandmesh.messaging.v1.ListProducedMessagesResponse\x12\x81\x01\n\x14ListConsumedMessages\x12\x33.brandmesh.messaging.v1.ListConsumedMessagesRequest\x1a\x34.brandmesh.messaging.v1.ListConsumedMessagesResponse\x12o\n\x0eRequeueMessage\x12-.brandmesh.messaging.v1.RequeueMessageRequest\x1a..brandmesh.messaging.v1.RequeueMessageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&brandmesh/messaging/v1/messaging.proto\x12\x16\x62randmesh.messaging.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x01\n\x07Message\x12\x17\n\x06msg_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1b\n\x08producer\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\tmsg_topic\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07msg_tag\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07msg_key\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\x08msg_body\x18\x06 \x01(\tB\n\xbaH\x07r\x05\x10\x02\x18\xa0\x1f\"t\n\x16\x43onsumeMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12>\n\x08messages\x18\x02 \x03(\x0b\x32\x1f.brandmesh.messaging.v1.MessageB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"W\n\rConsumeResult\x12\x36\n\x06status\x18\x01 \x01(\x0e\x32&.brandmesh.messaging.v1.ConsumedStatus\x12\x0e\n\x06remark\x18\x02 \x01(\t\"Q\n\x17\x43onsumeMessagesResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32%.brandmesh.messaging.v1.ConsumeResult\"s\n\x15SettleMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1e\n\x0bsettled_ids\x18\x02 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1e\n\x0bstopped_ids\x18\x03 \x03(\x03\x42\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"\x18\n\x16SettleMessagesResponse\":\n\x16PublishMessagesRequest\x12 \n\x0cmessages_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N \x00\"2\n\x17PublishMessagesResponse\x12\x17\n\x0fpublished_count\x18\x01 \x01(\x05\"5\n\x15\x46orgetMessagesRequest\x12\x1c\n\x08rows_max\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N \x00\"1\n\x16\x46orgetMessagesResponse\x12\x17\n\x0f\x66orgotten_count\x18\x01 \x01(\x05\"\xd7\x01\n\x0fProducedMessage\x12\x30\n\x07message\x18\x01 \x01(\x0b\x32\x1f.brandmesh.messaging.v1.Message\x12\x12\n\ngroup_name\x18\x02 \x01(\t\x12\x36\n\x06status\x18\x03 \x01(\x0e\x32&.brandmesh.messaging.v1.ProducedStatus\x12\x15\n\rpublish_times\x18\x04 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb7\x01\n\x1bListProducedMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12@\n\x06status\x18\x02 \x01(\x0e\x32&.brandmesh.messaging.v1.ProducedStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"r\n\x1cListProducedMessagesResponse\x12\x39\n\x08messages\x18\x01 \x03(\x0b\x32\'.brandmesh.messaging.v1.ProducedMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd5\x01\n\x0f\x43onsumedMessage\x12\x30\n\x07message\x18\x01 \x01(\x0b\x32\x1f.brandmesh.messaging.v1.Message\x12\x36\n\x06status\x18\x02 \x01(\x0e\x32&.brandmesh.messaging.v1.ConsumedStatus\x12\x16\n\x0e\x63onsumer_times\x18\x03 \x01(\x05\x12\x30\n\x0c\x63onsume_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remark\x18\x05 \x01(\t\"\xb7\x01\n\x1bListConsumedMessagesRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12@\n\x06status\x18\x02 \x01(\x0e\x32&.brandmesh.messaging.v1.ConsumedStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1b\n\npage_token\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\"r\n\x1cListConsumedMessagesResponse\x12\x39\n\x08messages\x18\x01 \x03(\x0b\x32\'.brandmesh.messaging.v1.ConsumedMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x15RequeueMessageRequest\x12\x1a\n\x07service\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x17\n\x06msg_id\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\"\x18\n\x16RequeueMessageResponse*\xa7\x01\n\x0eProducedStatus\x12\x1f\n\x1bPRODUCED_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRODUCED_STATUS_PENDING\x10\x01\x12\x1d\n\x19PRODUCED_STATUS_PUBLISHED\x10\x02\x12\x1b\n\x17PRODUCED_STATUS_SETTLED\x10\x03\x12\x1b\n\x17PRODUCED_STATUS_STOPPED\x10\x04*\x8c\x01\n\x0e\x43onsumedStatus\x12\x1f\n\x1b\x43ONSUMED_STATUS_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONSUMED_STATUS_PROCESSING\x10\x01\x12\x1d\n\x19\x43ONSUMED_STATUS_SUCCEEDED\x10\x02\x12\x1a\n\x16\x43ONSUMED_STATUS_FAILED\x10\x03\x32\xd3\x06\n\x0eMessageService\x12r\n\x0f\x43onsumeMessages\x12..brandmesh.messaging.v1.ConsumeMessagesRequest\x1a/.brandmesh.messaging.v1.ConsumeMessagesResponse\x12o\n\x0eSettleMessages\x12-.brandmesh.messaging.v1.SettleMessagesRequest\x1a..brandmesh.messaging.v1.SettleMessagesResponse\x12r\n\x0fPublishMessages\x12..brandmesh.messaging.v1.PublishMessagesRequest\x1a/.brandmesh.messaging.v1.PublishMessagesResponse\x12o\n\x0e\x46orgetMessages\x12-.brandmesh.messaging.v1.ForgetMessagesRequest\x1a..brandmesh.messaging.v1.ForgetMessagesResponse\x12\x81\x01\n\x14ListProducedMessages\x12\x33.brandmesh.messaging.v1.ListProducedMessagesRequest\x1a\x34.brandmesh.messaging.v1.ListProducedMessagesResponse\x12\x81\x01\n\x14ListConsumedMessages\x12\x33.brandmesh.messaging.v1.ListConsumedMessagesRequest\x1a\x34.brandmesh.messaging.v1.ListConsumedMessagesResponse\x12o\n\x0eRequeueMessage\x12-.brandmesh.messaging.v1.RequeueMessageRequest\x1a..brandmesh.messaging.v1.RequeueMessageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,6 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETTLEMESSAGESREQUEST'].fields_by_name['stopped_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_PUBLISHMESSAGESREQUEST'].fields_by_name['messages_max']._loaded_options = None
   _globals['_PUBLISHMESSAGESREQUEST'].fields_by_name['messages_max']._serialized_options = b'\272H\007\032\005\030\220N \000'
+  _globals['_FORGETMESSAGESREQUEST'].fields_by_name['rows_max']._loaded_options = None
+  _globals['_FORGETMESSAGESREQUEST'].fields_by_name['rows_max']._serialized_options = b'\272H\007\032\005\030\220N \000'
   _globals['_LISTPRODUCEDMESSAGESREQUEST'].fields_by_name['service']._loaded_options = None
   _globals['_LISTPRODUCEDMESSAGESREQUEST'].fields_by_name['service']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_LISTPRODUCEDMESSAGESREQUEST'].fields_by_name['status']._loaded_options = None
@@ -77,10 +79,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REQUEUEMESSAGEREQUEST'].fields_by_name['service']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_REQUEUEMESSAGEREQUEST'].fields_by_name['msg_id']._loaded_options = None
   _globals['_REQUEUEMESSAGEREQUEST'].fields_by_name['msg_id']._serialized_options = b'\272H\004\"\002 \000'
-  _globals['_PRODUCEDSTATUS']._serialized_start=1998
-  _globals['_PRODUCEDSTATUS']._serialized_end=2165
-  _globals['_CONSUMEDSTATUS']._serialized_start=2168
-  _globals['_CONSUMEDSTATUS']._serialized_end=2308
+  _globals['_PRODUCEDSTATUS']._serialized_start=2104
+  _globals['_PRODUCEDSTATUS']._serialized_end=2271
+  _globals['_CONSUMEDSTATUS']._serialized_start=2274
+  _globals['_CONSUMEDSTATUS']._serialized_end=2414
   _globals['_MESSAGE']._serialized_start=129
   _globals['_MESSAGE']._serialized_end=308
   _globals['_CONSUMEMESSAGESREQUEST']._serialized_start=310
@@ -97,22 +99,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHMESSAGESREQUEST']._serialized_end=801
   _globals['_PUBLISHMESSAGESRESPONSE']._serialized_start=803
   _globals['_PUBLISHMESSAGESRESPONSE']._serialized_end=853
-  _globals['_PRODUCEDMESSAGE']._serialized_start=856
-  _globals['_PRODUCEDMESSAGE']._serialized_end=1071
-  _globals['_LISTPRODUCEDMESSAGESREQUEST']._serialized_start=1074
-  _globals['_LISTPRODUCEDMESSAGESREQUEST']._serialized_end=1257
-  _globals['_LISTPRODUCEDMESSAGESRESPONSE']._serialized_start=1259
-  _globals['_LISTPRODUCEDMESSAGESRESPONSE']._serialized_end=1373
-  _globals['_CONSUMEDMESSAGE']._serialized_start=1376
-  _globals['_CONSUMEDMESSAGE']._serialized_end=1589
-  _globals['_LISTCONSUMEDMESSAGESREQUEST']._serialized_start=1592
-  _globals['_LISTCONSUMEDMESSAGESREQUEST']._serialized_end=1775
-  _globals['_LISTCONSUMEDMESSAGESRESPONSE']._serialized_start=1777
-  _globals['_LISTCONSUMEDMESSAGESRESPONSE']._serialized_end=1891
-  _globals['_REQUEUEMESSAGEREQUEST']._serialized_start=1893
-  _globals['_REQUEUEMESSAGEREQUEST']._serialized_end=1969
-  _globals['_REQUEUEMESSAGERESPONSE']._serialized_start=1971
-  _globals['_REQUEUEMESSAGERESPONSE']._serialized_end=1995
-  _globals['_MESSAGESERVICE']._serialized_start=2311
-  _globals['_MESSAGESERVICE']._serialized_end=3049
+  _globals['_FORGETMESSAGESREQUEST']._serialized_start=855
+  _globals['_FORGETMESSAGESREQUEST']._serialized_end=908
+  _globals['_FORGETMESSAGESRESPONSE']._serialized_start=910
+  _globals['_FORGETMESSAGESRESPONSE']._serialized_end=959
+  _globals['_PRODUCEDMESSAGE']._serialized_start=962
+  _globals['_PRODUCEDMESSAGE']._serialized_end=1177
+  _globals['_LISTPRODUCEDMESSAGESREQUEST']._serialized_start=1180
+  _globals['_LISTPRODUCEDMESSAGESREQUEST']._serialized_end=1363
+  _globals['_LISTPRODUCEDMESSAGESRESPONSE']._serialized_start=1365
+  _globals['_LISTPRODUCEDMESSAGESRESPONSE']._serialized_end=1479
+  _globals['_CONSUMEDMESSAGE']._serialized_start=1482
+  _globals['_CONSUMEDMESSAGE']._serialized_end=1695
+  _globals['_LISTCONSUMEDMESSAGESREQUEST']._serialized_start=1698
+  _globals['_LISTCONSUMEDMESSAGESREQUEST']._serialized_end=1881
+  _globals['_LISTCONSUMEDMESSAGESRESPONSE']._serialized_start=1883
+  _globals['_LISTCONSUMEDMESSAGESRESPONSE']._serialized_end=1997
+  _globals['_REQUEUEMESSAGEREQUEST']._serialized_start=1999
+  _globals['_REQUEUEMESSAGEREQUEST']._serialized_end=2075
+  _globals['_REQUEUEMESSAGERESPONSE']._serialized_start=2077
+  _globals['_REQUEUEMESSAGERESPONSE']._serialized_end=2101
+  _globals['_MESSAGESERVICE']._serialized_start=2417
+  _globals['_MESSAGESERVICE']._serialized_end=3268
 # @@protoc_insertion_point(module_scope)

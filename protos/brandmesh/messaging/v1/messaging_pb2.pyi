@@ -296,6 +296,50 @@ class PublishMessagesResponse(_message.Message):
 Global___PublishMessagesResponse: _TypeAlias = PublishMessagesResponse  # noqa: Y015
 
 @_typing.final
+class ForgetMessagesRequest(_message.Message):
+    """ForgetMessagesRequest asks for one pass over what is kept of messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_MAX_FIELD_NUMBER: _builtins.int
+    rows_max: _builtins.int
+    """Rows to remove at most, of each table."""
+    def __init__(
+        self,
+        *,
+        rows_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows_max", b"rows_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetMessagesRequest: _TypeAlias = ForgetMessagesRequest  # noqa: Y015
+
+@_typing.final
+class ForgetMessagesResponse(_message.Message):
+    """ForgetMessagesResponse counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORGOTTEN_COUNT_FIELD_NUMBER: _builtins.int
+    forgotten_count: _builtins.int
+    """Rows that were removed."""
+    def __init__(
+        self,
+        *,
+        forgotten_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forgotten_count", b"forgotten_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetMessagesResponse: _TypeAlias = ForgetMessagesResponse  # noqa: Y015
+
+@_typing.final
 class ProducedMessage(_message.Message):
     """ProducedMessage is a message as the service that wrote it keeps it."""
 

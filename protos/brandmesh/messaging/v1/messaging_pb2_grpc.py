@@ -52,6 +52,11 @@ class MessageServiceStub:
                 request_serializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.PublishMessagesRequest.SerializeToString,
                 response_deserializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.PublishMessagesResponse.FromString,
                 _registered_method=True)
+        self.ForgetMessages = channel.unary_unary(
+                '/brandmesh.messaging.v1.MessageService/ForgetMessages',
+                request_serializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.ForgetMessagesRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.ForgetMessagesResponse.FromString,
+                _registered_method=True)
         self.ListProducedMessages = channel.unary_unary(
                 '/brandmesh.messaging.v1.MessageService/ListProducedMessages',
                 request_serializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.ListProducedMessagesRequest.SerializeToString,
@@ -96,6 +101,13 @@ class MessageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetMessages(self, request, context):
+        """Removes what all services of this process keep of messages that were settled or applied long ago.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProducedMessages(self, request, context):
         """The messages that a service has written, newest first.
         """
@@ -134,6 +146,11 @@ def add_MessageServiceServicer_to_server(servicer, server):
                     servicer.PublishMessages,
                     request_deserializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.PublishMessagesRequest.FromString,
                     response_serializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.PublishMessagesResponse.SerializeToString,
+            ),
+            'ForgetMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetMessages,
+                    request_deserializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.ForgetMessagesRequest.FromString,
+                    response_serializer=brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.ForgetMessagesResponse.SerializeToString,
             ),
             'ListProducedMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProducedMessages,
@@ -235,6 +252,33 @@ class MessageService:
             '/brandmesh.messaging.v1.MessageService/PublishMessages',
             brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.PublishMessagesRequest.SerializeToString,
             brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.PublishMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/brandmesh.messaging.v1.MessageService/ForgetMessages',
+            brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.ForgetMessagesRequest.SerializeToString,
+            brandmesh_dot_messaging_dot_v1_dot_messaging__pb2.ForgetMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,8 @@ class MessageServiceStub:
     """Notes what became of messages at the service that they were for."""
     PublishMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.PublishMessagesRequest, _messaging_pb2.PublishMessagesResponse]
     """Publishes what is due: never published, or published so long ago that its message may be lost."""
+    ForgetMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ForgetMessagesRequest, _messaging_pb2.ForgetMessagesResponse]
+    """Removes what all services of this process keep of messages that were settled or applied long ago."""
     ListProducedMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListProducedMessagesRequest, _messaging_pb2.ListProducedMessagesResponse]
     """The messages that a service has written, newest first."""
     ListConsumedMessages: _grpc.UnaryUnaryMultiCallable[_messaging_pb2.ListConsumedMessagesRequest, _messaging_pb2.ListConsumedMessagesResponse]
@@ -63,6 +65,8 @@ class MessageServiceAsyncStub(MessageServiceStub):
     """Notes what became of messages at the service that they were for."""
     PublishMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.PublishMessagesRequest, _messaging_pb2.PublishMessagesResponse]  # type: ignore[assignment]
     """Publishes what is due: never published, or published so long ago that its message may be lost."""
+    ForgetMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ForgetMessagesRequest, _messaging_pb2.ForgetMessagesResponse]  # type: ignore[assignment]
+    """Removes what all services of this process keep of messages that were settled or applied long ago."""
     ListProducedMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListProducedMessagesRequest, _messaging_pb2.ListProducedMessagesResponse]  # type: ignore[assignment]
     """The messages that a service has written, newest first."""
     ListConsumedMessages: _aio.UnaryUnaryMultiCallable[_messaging_pb2.ListConsumedMessagesRequest, _messaging_pb2.ListConsumedMessagesResponse]  # type: ignore[assignment]
@@ -99,6 +103,14 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_messaging_pb2.PublishMessagesResponse, _abc.Awaitable[_messaging_pb2.PublishMessagesResponse]]:
         """Publishes what is due: never published, or published so long ago that its message may be lost."""
+
+    @_abc_1.abstractmethod
+    def ForgetMessages(
+        self,
+        request: _messaging_pb2.ForgetMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_messaging_pb2.ForgetMessagesResponse, _abc.Awaitable[_messaging_pb2.ForgetMessagesResponse]]:
+        """Removes what all services of this process keep of messages that were settled or applied long ago."""
 
     @_abc_1.abstractmethod
     def ListProducedMessages(

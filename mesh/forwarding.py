@@ -1,10 +1,14 @@
-"""What the consumer process does with messages: hand each to its service, and tell its producer what came of it."""
+"""What the consumer process does with messages: hand each to its service, and tell its producer what came of it.
+
+It has no database, and so stands beside `mesh.messages`, which is made of tables.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+import grpc
 import orjson
 from google.protobuf.json_format import ParseDict, ParseError
 
@@ -14,7 +18,7 @@ from mesh import telemetry
 from mesh.bus.port import Delivery
 from mesh.channel import Peer
 from mesh.errors import DomainError
-from mesh.messages.domain import QUEUE_PREFIX, service_of
+from mesh.message_queues import QUEUE_PREFIX, service_of
 from mesh.worker import Dead, Done, Outcome, Retry, Route
 
 BATCH_MAX = 100
@@ -54,7 +58,15 @@ class Forwarding:
         except KeyError:
             return [Dead(f"there is no service {service}")] * len(messages)
         stub = MessageServiceStub(peer.channel)
-        response = await peer.call(stub.ConsumeMessages, pb.ConsumeMessagesRequest(service=service, messages=messages))
+        try:
+            response = await peer.call(
+                stub.ConsumeMessages, pb.ConsumeMessagesRequest(service=service, messages=messages)
+            )
+        except DomainError as error:
+            # Of several the worker finds out which one it is. That one no further attempt makes valid.
+            if error.code is grpc.StatusCode.INVALID_ARGUMENT and len(messages) == 1:
+                return [Dead(f"is not valid: {error}")]
+            raise
         await self._settle(messages, response.results)
         return [_outcome(result) for result in response.results]
 
