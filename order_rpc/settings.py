@@ -20,6 +20,7 @@ class Settings(RpcSettings):
     services: Annotated[tuple[Service, ...], CommaSeparated] = Field(
         (), description="Which services this process has, comma-separated; empty: all"
     )
+    peer_order: str = Field("", description="Address of the order service; empty: this process has it")
     peer_goods: str = Field("", description="Address of the goods service; empty: this process has it")
     peer_coupon: str = Field("", description="Address of the coupon service; empty: this process has it")
     peer_wallet: str = Field("", description="Address of the wallet service; empty: this process has it")
@@ -28,6 +29,12 @@ class Settings(RpcSettings):
     listen: str = Field("127.0.0.1:7103", description="Address to serve gRPC on")
     database_url: str = Field("sqlite:///var/order.db", description="SQLAlchemy URL of the orders")
     order_lifetime_minutes: int = Field(30, ge=1, le=60 * 24 * 30, description="How long an order waits for its money")
+    recharge_lifetime_minutes: int = Field(
+        40, ge=1, le=60 * 24, description="How long a recharge of a wallet waits for its money"
+    )
+    order_confirm_seconds: float = Field(
+        60.0, ge=10, le=3600, description="How long an order may take what it needs, before it is cancelled"
+    )
     republish_seconds: float = Field(
         60.0, gt=0, le=3600, description="Least pause before the event of a paid order is published again"
     )

@@ -18,12 +18,16 @@ from mesh.messages.servicer import MessageServicer
 from mesh.server import Server
 from order_rpc.goods import wiring as goods
 from order_rpc.host import Host
+from order_rpc.order import wiring as order
 from order_rpc.settings import Settings
 from order_rpc.sms_package import wiring as sms_package
+from order_rpc.wallet import wiring as wallet
 
 SERVICES: Mapping[str, Callable[[Host], Awaitable[None]]] = {
     "goods": goods.add,
+    "order": order.add,
     "sms_package": sms_package.add,
+    "wallet": wallet.add,
 }
 
 

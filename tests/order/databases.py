@@ -6,7 +6,9 @@ from pathlib import Path
 
 import order_rpc
 from order_rpc.goods import tables as goods
+from order_rpc.order import tables as order
 from order_rpc.sms_package import tables as sms_package
+from order_rpc.wallet import tables as wallet
 from tests.databases import Part
 
 _FOLDER = Path(order_rpc.__file__).parent
@@ -15,6 +17,8 @@ PARTS: tuple[Part, ...] = tuple(
     (_FOLDER / name / "migrations", tables.metadata)
     for name, tables in {
         "goods": goods,
+        "order": order,
         "sms_package": sms_package,
+        "wallet": wallet,
     }.items()
 )

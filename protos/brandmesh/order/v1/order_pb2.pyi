@@ -284,6 +284,7 @@ class CreateOrderRequest(_message.Message):
     MONEY_PAID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     CONSIGNEE_FIELD_NUMBER: _builtins.int
+    FROM_CART_FIELD_NUMBER: _builtins.int
     brand_id: _builtins.int
     """The brand."""
     user_id: _builtins.str
@@ -302,6 +303,8 @@ class CreateOrderRequest(_message.Message):
     """Where it goes to."""
     consignee: _builtins.str
     """Who gets it."""
+    from_cart: _builtins.bool
+    """Whether the goods leave the buyer's cart once the order is confirmed."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateOrderLine]:
         """What is bought, each of the goods once."""
@@ -319,10 +322,11 @@ class CreateOrderRequest(_message.Message):
         money_paid: _builtins.str = ...,
         address: _builtins.str = ...,
         consignee: _builtins.str = ...,
+        from_cart: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "brand_id", b"brand_id", "consignee", b"consignee", "coupon_id", b"coupon_id", "lines", b"lines", "money_paid", b"money_paid", "order_amount", b"order_amount", "request_id", b"request_id", "shipping_fee", b"shipping_fee", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "brand_id", b"brand_id", "consignee", b"consignee", "coupon_id", b"coupon_id", "from_cart", b"from_cart", "lines", b"lines", "money_paid", b"money_paid", "order_amount", b"order_amount", "request_id", b"request_id", "shipping_fee", b"shipping_fee", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Orders of users: checked, reserved, confirmed, paid, shipped, received, cancelled, refunded."""

@@ -1,0 +1,72 @@
+"""Cancelling: one winner against paying, and the news of it in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mesh import telemetry
+from mesh.database import Database
+from mesh.messages import Outbox, ReceivedMessage
+from order_rpc.order import messages, storage
+from order_rpc.order.domain import CANCELLED_BY_TIME, UNPAID_STAGES, Order, OrderEvent
+
+REMARK_CHARACTERS_MAX = 500
+
+log = telemetry.logger()
+
+
+class Cancelling:
+    """Cancels orders that are not paid."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    async def cancel(self, order_id: int, reason: str, remark: str = "") -> None:
+        """Cancel an order if it is not paid; a repeat changes nothing."""
+        async with self._database.write() as connection:
+            await self.cancel_in(connection, [order_id], reason, remark)
+        await self._outbox.publish()
+
+    async def cancel_in(
+        self, connection: AsyncConnection, order_ids: Collection[int], reason: str, remark: str = ""
+    ) -> list[Order]:
+        """Cancel those of the orders that are not paid, and write the news; answer them as they were."""
+        locked = await storage.lock_orders(connection, order_ids)
+        some = [order for order in locked.values() if order.stage in UNPAID_STAGES]
+        if not some:
+            return []
+        ids = [order.order_id for order in some]
+        cut = remark[:REMARK_CHARACTERS_MAX]
+        await storage.move_orders(connection, ids, OrderEvent.CANCEL, cancel_reason=reason, cancel_remark=cut)
+        now_ms = await self._database.now_ms(connection)
+        await storage.insert_steps(
+            connection, [(order_id, OrderEvent.CANCEL.value, reason) for order_id in ids], now_ms
+        )
+        await self._outbox.add(connection, [one for order in some for one in messages.cancelled(order)])
+        log.info("cancelled", orders=ids, reason=reason)
+        return some
+
+    async def cancel_overdue(self, orders_max: int) -> int:
+        """Cancel orders past their time, which a lost message or an ended process left behind; answer how many."""
+        cancelled = 0
+        while cancelled < orders_max:
+            async with self._database.write() as connection:
+                now_ms = await self._database.now_ms(connection)
+                limit = min(orders_max - cancelled, 200)
+                ids = await storage.overdue_ids(connection, UNPAID_STAGES, now_ms=now_ms, limit=limit)
+                await self.cancel_in(connection, ids, CANCELLED_BY_TIME)
+            cancelled += len(ids)
+            if len(ids) < limit:
+                break
+        await self._outbox.publish()
+        return cancelled
+
+    async def time_out(self, connection: AsyncConnection, received: Sequence[ReceivedMessage]) -> None:
+        """Cancel what was not paid in time: the effect of order.timeout. One that is early leaves it to the sweep."""
+        now_ms = await self._database.now_ms(connection)
+        locked = await storage.lock_orders(connection, {int(message.key) for message in received})
+        overdue = [order.order_id for order in locked.values() if order.expire_time_ms <= now_ms]
+        await self.cancel_in(connection, overdue, CANCELLED_BY_TIME)
