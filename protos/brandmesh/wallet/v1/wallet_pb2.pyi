@@ -574,3 +574,47 @@ class BatchDebitWalletResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchDebitWalletResponse: _TypeAlias = BatchDebitWalletResponse  # noqa: Y015
+
+@_typing.final
+class ExpireRechargesRequest(_message.Message):
+    """ExpireRechargesRequest asks for one pass."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECHARGES_MAX_FIELD_NUMBER: _builtins.int
+    recharges_max: _builtins.int
+    """Recharges to expire at most."""
+    def __init__(
+        self,
+        *,
+        recharges_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recharges_max", b"recharges_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireRechargesRequest: _TypeAlias = ExpireRechargesRequest  # noqa: Y015
+
+@_typing.final
+class ExpireRechargesResponse(_message.Message):
+    """ExpireRechargesResponse counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPIRED_COUNT_FIELD_NUMBER: _builtins.int
+    expired_count: _builtins.int
+    """Recharges that were expired."""
+    def __init__(
+        self,
+        *,
+        expired_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expired_count", b"expired_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireRechargesResponse: _TypeAlias = ExpireRechargesResponse  # noqa: Y015

@@ -326,3 +326,79 @@ class WalletService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class WalletJobServiceStub:
+    """What order_rmq calls.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ExpireRecharges = channel.unary_unary(
+                '/brandmesh.wallet.v1.WalletJobService/ExpireRecharges',
+                request_serializer=brandmesh_dot_wallet_dot_v1_dot_wallet__pb2.ExpireRechargesRequest.SerializeToString,
+                response_deserializer=brandmesh_dot_wallet_dot_v1_dot_wallet__pb2.ExpireRechargesResponse.FromString,
+                _registered_method=True)
+
+
+class WalletJobServiceServicer:
+    """What order_rmq calls.
+    """
+
+    def ExpireRecharges(self, request, context):
+        """Expires recharges whose time is over, and has their payments closed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_WalletJobServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ExpireRecharges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpireRecharges,
+                    request_deserializer=brandmesh_dot_wallet_dot_v1_dot_wallet__pb2.ExpireRechargesRequest.FromString,
+                    response_serializer=brandmesh_dot_wallet_dot_v1_dot_wallet__pb2.ExpireRechargesResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'brandmesh.wallet.v1.WalletJobService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('brandmesh.wallet.v1.WalletJobService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class WalletJobService:
+    """What order_rmq calls.
+    """
+
+    @staticmethod
+    def ExpireRecharges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/brandmesh.wallet.v1.WalletJobService/ExpireRecharges',
+            brandmesh_dot_wallet_dot_v1_dot_wallet__pb2.ExpireRechargesRequest.SerializeToString,
+            brandmesh_dot_wallet_dot_v1_dot_wallet__pb2.ExpireRechargesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -131,3 +131,34 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """The same for many orders of many users at once. Called by flash sales."""
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class WalletJobServiceStub:
+    """What order_rmq calls."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> WalletJobServiceAsyncStub: ...
+    ExpireRecharges: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ExpireRechargesRequest, _wallet_pb2.ExpireRechargesResponse]
+    """Expires recharges whose time is over, and has their payments closed."""
+
+@_typing.type_check_only
+class WalletJobServiceAsyncStub(WalletJobServiceStub):
+    """What order_rmq calls."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ExpireRecharges: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ExpireRechargesRequest, _wallet_pb2.ExpireRechargesResponse]  # type: ignore[assignment]
+    """Expires recharges whose time is over, and has their payments closed."""
+
+class WalletJobServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What order_rmq calls."""
+
+    @_abc_1.abstractmethod
+    def ExpireRecharges(
+        self,
+        request: _wallet_pb2.ExpireRechargesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_pb2.ExpireRechargesResponse, _abc.Awaitable[_wallet_pb2.ExpireRechargesResponse]]:
+        """Expires recharges whose time is over, and has their payments closed."""
+
+def add_WalletJobServiceServicer_to_server(servicer: WalletJobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
