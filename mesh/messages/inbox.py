@@ -183,7 +183,7 @@ class Inbox:
                 .order_by(table.c.consumer_timestamp_ms, table.c.msg_id)
                 .limit(rows_max)
             )
-            rows = sorted((await connection.execute(statement)).tuples())
+            rows = sorted(tuple(row) for row in await connection.execute(statement))
             for producer in sorted({producer for producer, _ in rows}):
                 ids = [msg_id for other, msg_id in rows if other == producer]
                 for start in range(0, len(ids), IN_MAX):
