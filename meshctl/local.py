@@ -58,6 +58,7 @@ class LocalMesh:
     options: LocalOptions
     ports: dict[str, int]
     webhook_secret: str
+    user_token_keys: str
     supervisor: Supervisor
     embedded_valkey: EmbeddedValkey | None
 
@@ -135,17 +136,22 @@ async def run_local(options: LocalOptions) -> AsyncIterator[LocalMesh]:
         # Consumers finish what they hold while the services that they need are still there.
         stack.push_async_callback(supervisor.stop)
         stack.push_async_callback(supervisor.stop, ("gateway", *(name for name in _PROCESSES if name.endswith("_rmq"))))
-        mesh = LocalMesh(options, ports, _webhook_secret(state), supervisor, valkey)
+        mesh = LocalMesh(options, ports, _kept_secret(state, "webhook-secret"), _token_keys(state), supervisor, valkey)
         await supervisor.start(mesh.specs())
         yield mesh
 
 
-def _webhook_secret(state: Path) -> str:
-    """Keep one secret for the life of the state directory, readable by its owner alone."""
-    path = state / "webhook-secret"
+def _token_keys(state: Path) -> str:
+    """Answer the one key of users' tokens, as settings have keys."""
+    return f"local:{_kept_secret(state, 'user-token-secret', secret_bytes=32)}"
+
+
+def _kept_secret(state: Path, name: str, *, secret_bytes: int = 24) -> str:
+    """Keep a secret for the life of the state directory, readable by its owner alone."""
+    path = state / name
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(24))
+        path.write_text(secrets.token_urlsafe(secret_bytes))
     return path.read_text()
 
 
@@ -179,6 +185,7 @@ def _order_environment(mesh: LocalMesh) -> dict[str, str]:
         "BRANDMESH_PAYMENT_MERCHANT_ID": "190000001",
         "BRANDMESH_PAYMENT_SECRET": _PAYMENT_SECRET,
         "BRANDMESH_PAYMENT_NOTIFY_URL": f"{mesh.gateway_url}/webhooks/payment",
+        "BRANDMESH_USER_TOKEN_KEYS": mesh.user_token_keys,
     }
 
 
@@ -197,6 +204,7 @@ def _gateway_environment(mesh: LocalMesh) -> dict[str, str]:
         "BRANDMESH_CHUANGLAN_WEBHOOK_SECRET": mesh.webhook_secret,
         "BRANDMESH_CHUANGLAN_WEBHOOK_RECEIVER": "sandbox-receiver",
         "BRANDMESH_CHUANGLAN_WEBHOOK_PASSWORD": "sandbox-pswd",
+        "BRANDMESH_USER_TOKEN_KEYS": mesh.user_token_keys,
         # The load balancer that this pause is for is not there.
         "BRANDMESH_DRAIN_NOTICE_SECONDS": "0",
     }

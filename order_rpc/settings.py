@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
+from mesh.access_tokens import TokenKeys
 from mesh.settings import CommaSeparated, RpcSettings
 
 Service = Literal["goods", "cart", "coupon", "wallet", "order", "payment", "user", "sms_package"]
@@ -52,10 +53,31 @@ class Settings(RpcSettings):
         5.0, gt=0, le=15, description="Time of a call to the payment channel; two of them fit into a request's time"
     )
 
+    user_token_keys: TokenKeys = Field(
+        SecretStr(""),
+        description="Keys of users' tokens, the same as the gateway's, as id:secret,id:secret; the first signs. "
+        "Required with the user service",
+    )
+    access_token_seconds: int = Field(600, ge=10, le=3600, description="How long a user's access token lasts")
+    refresh_token_days: int = Field(
+        30, ge=1, le=365, description="How long a user's session lasts after its last refresh"
+    )
+    password_memory_kib: int = Field(
+        19_456, ge=8, le=1 << 20, description="Memory of one Argon2id hash of a password; OWASP's least is the default"
+    )
+    password_rounds: int = Field(2, ge=1, le=100, description="Passes of one hash over its memory")
+    password_hashes_at_once: int = Field(2, ge=1, le=64, description="Threads that hash passwords")
+
     @field_validator("services", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if "user" in (self.services or ("user",)) and not self.user_token_keys.get_secret_value():
+            raise ValueError("BRANDMESH_USER_TOKEN_KEYS is required by the user service")
+        return self
 
     def address_of(self, service: str) -> str:
         """Where a service is reached: elsewhere, or in this process."""

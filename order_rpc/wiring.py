@@ -21,12 +21,14 @@ from order_rpc.host import Host
 from order_rpc.order import wiring as order
 from order_rpc.settings import Settings
 from order_rpc.sms_package import wiring as sms_package
+from order_rpc.user import wiring as user
 from order_rpc.wallet import wiring as wallet
 
 SERVICES: Mapping[str, Callable[[Host], Awaitable[None]]] = {
     "goods": goods.add,
     "order": order.add,
     "sms_package": sms_package.add,
+    "user": user.add,
     "wallet": wallet.add,
 }
 

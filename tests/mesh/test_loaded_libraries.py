@@ -25,7 +25,7 @@ MAY_LOAD = {
     "opentelemetry.sdk": NOBODY,
     "aiohttp": ("sms_rmq", "order_rpc", "txim_rpc", "meshctl"),
     "uvicorn": ("gateway",),
-    "phonenumbers": ("sms_rpc",),
+    "phonenumbers": ("sms_rpc", "order_rpc"),
     "typer": COMMAND_LINES,
     "rich": COMMAND_LINES,
     "pygments": COMMAND_LINES,

@@ -8,6 +8,7 @@ import order_rpc
 from order_rpc.goods import tables as goods
 from order_rpc.order import tables as order
 from order_rpc.sms_package import tables as sms_package
+from order_rpc.user import tables as user
 from order_rpc.wallet import tables as wallet
 from tests.databases import Part
 
@@ -19,6 +20,7 @@ PARTS: tuple[Part, ...] = tuple(
         "goods": goods,
         "order": order,
         "sms_package": sms_package,
+        "user": user,
         "wallet": wallet,
     }.items()
 )

@@ -265,6 +265,7 @@ async def running_shop(directory: Path, **changes: Any) -> AsyncIterator[Shop]:
                 "payment_channel_url": sandbox.url,
                 "payment_merchant_id": MERCHANT,
                 "payment_secret": PAYMENT_SECRET,
+                "user_token_keys": "test:" + "k" * 43,
                 **changes,
             }
         )

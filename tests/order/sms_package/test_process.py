@@ -16,7 +16,11 @@ from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageServiceStub
 from mesh.channel import Peer
 
 SECRET = "a-secret-of-32-characters-or-so"
-ORDER_RPC = {"BRANDMESH_PAYMENT_MERCHANT_ID": "190000001", "BRANDMESH_PAYMENT_SECRET": SECRET}
+ORDER_RPC = {
+    "BRANDMESH_PAYMENT_MERCHANT_ID": "190000001",
+    "BRANDMESH_PAYMENT_SECRET": SECRET,
+    "BRANDMESH_USER_TOKEN_KEYS": "test:" + "k" * 43,
+}
 
 
 @asynccontextmanager

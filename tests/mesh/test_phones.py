@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sms_rpc.phones import Phone, normalise, normalise_by_library
+from mesh.phones import Phone, normalise, normalise_by_library
 
 DIGITS = st.text(st.sampled_from("0123456789"), max_size=13)
 MAINLAND = st.builds("1{}{}".format, st.integers(30, 99), st.integers(0, 10**8 - 1).map("{:08d}".format))

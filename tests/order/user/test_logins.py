@@ -1,0 +1,146 @@
+"""Logging in: who is let in, what a guesser learns, and how long it has to wait."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+from order_rpc.user import tables
+from order_rpc.user.passwords import Passwords
+from tests.order.user.harness import (
+    OTHER_BRAND,
+    OTHER_PASSWORD,
+    PASSWORD,
+    Accounts,
+    outcomes,
+    refused,
+    running_accounts,
+)
+
+
+async def test_003_01_an_unknown_name_and_a_wrong_password_are_refused_alike(accounts: Accounts) -> None:
+    await accounts.register("known", user_mobile="13800138000")
+    told = [
+        await refused("LOGIN_WRONG", accounts.log_in(name, password, brand_id))
+        for name, password, brand_id in (
+            ("known", OTHER_PASSWORD, 1001),
+            ("13800138000", OTHER_PASSWORD, 1001),
+            ("unknown", PASSWORD, 1001),
+            ("13900139000", PASSWORD, 1001),
+            ("no name at all!", PASSWORD, 1001),
+            ("known", PASSWORD, OTHER_BRAND),
+        )
+    ]
+    assert len({(one.code, one.message, str(one.metadata)) for one in told}) == 1
+    assert len(await accounts.sessions()) == 1
+
+
+async def test_an_unknown_name_takes_the_time_of_a_hash(tmp_path: Path) -> None:
+    """A hash of a second's size stands out from everything else that a login does."""
+    async with running_accounts(tmp_path, password_memory_kib=65_536, password_rounds=6) as accounts:
+        await accounts.register("known")
+        seconds: dict[str, list[float]] = {"known": [], "unknown": []}
+        for name in ("known", "unknown") * 2:
+            started_at = time.perf_counter()
+            await refused("LOGIN_WRONG", accounts.log_in(name, OTHER_PASSWORD))
+            seconds[name].append(time.perf_counter() - started_at)
+        hasher = PasswordHasher(time_cost=6, memory_cost=65_536, parallelism=1)
+        started_at = time.perf_counter()
+        await asyncio.to_thread(hasher.hash, PASSWORD)
+        hash_seconds = time.perf_counter() - started_at
+        assert min(seconds["known"]) > hash_seconds / 3
+        assert min(seconds["unknown"]) > hash_seconds / 3
+
+
+@pytest.mark.parametrize("name", ["known", "unknown"])
+async def test_attempts_are_locked_alike_whether_there_is_such_a_user(accounts: Accounts, name: str) -> None:
+    await accounts.register("known")
+    await accounts.failed_logins(name, 10)
+    refusal = await refused("LOGIN_LOCKED", accounts.log_in(name))
+    assert refusal.retry_after_seconds is not None
+    assert 25 < refusal.retry_after_seconds <= 30
+    assert (await accounts.register("another")).user.user_name == "another"
+
+
+async def test_a_lock_is_over_in_time_and_doubles(accounts: Accounts) -> None:
+    await accounts.register("known")
+    await accounts.failed_logins("known", 10)
+    for seconds in (60, 120, 240, 480, 900, 900):
+        await accounts.set_all(tables.login_attempt, locked_until_ms=1)
+        await accounts.failed_logins("known", 1)
+        refusal = await refused("LOGIN_LOCKED", accounts.log_in("known"))
+        assert refusal.retry_after_seconds is not None
+        assert seconds - 5 < refusal.retry_after_seconds <= seconds
+    await accounts.set_all(tables.login_attempt, locked_until_ms=1)
+    assert await accounts.log_in("known")
+    await accounts.failed_logins("known", 9)
+    assert await accounts.log_in("known")
+
+
+async def test_old_attempts_count_no_more(accounts: Accounts) -> None:
+    await accounts.register("known")
+    await accounts.failed_logins("known", 9)
+    await accounts.set_all(tables.login_attempt, kept_until_ms=1)
+    await accounts.failed_logins("known", 9)
+    assert await accounts.log_in("known")
+
+
+async def test_a_user_is_one_by_name_and_by_mobile_number(accounts: Accounts) -> None:
+    await accounts.register("known", user_mobile="13800138000")
+    await accounts.failed_logins("known", 5)
+    await accounts.failed_logins("13800138000", 5)
+    await refused("LOGIN_LOCKED", accounts.log_in("KNOWN"))
+
+
+async def test_many_attempts_at_once_get_no_more_tries_than_one_after_the_other(accounts: Accounts) -> None:
+    await accounts.register("known")
+    _, reasons = await outcomes(*(accounts.log_in("known", OTHER_PASSWORD) for _ in range(40)))
+    assert reasons.count("LOGIN_WRONG") == 10
+    assert reasons.count("LOGIN_LOCKED") == 30
+
+
+async def test_attempts_on_names_of_no_user_do_not_pile_up(accounts: Accounts) -> None:
+    for number in range(15):
+        await refused("LOGIN_WRONG", accounts.log_in(f"nobody-{number}"))
+    await accounts.set_all(tables.login_attempt, kept_until_ms=1)
+    await refused("LOGIN_WRONG", accounts.log_in("somebody"))
+    assert len(await accounts.running.rows(tables.login_attempt)) == 1
+
+
+async def test_a_hash_of_other_parameters_is_made_anew_by_the_next_login(tmp_path: Path) -> None:
+    async with running_accounts(tmp_path) as accounts:
+        await accounts.register("known")
+        (before,) = await accounts.accounts()
+        settings = accounts.running.settings
+        url = settings.database_url
+        async with running_accounts(tmp_path, database_url=url, password_memory_kib=16, password_rounds=2) as stronger:
+            assert await stronger.log_in("known")
+            (after,) = await stronger.accounts()
+            assert "m=16,t=2" in after["user_password"]
+            assert before["user_password"] != after["user_password"]
+            assert await stronger.log_in("known")
+            (still,) = await stronger.accounts()
+            assert still == after
+        assert await accounts.log_in("known")
+
+
+async def test_more_passwords_than_can_wait_are_pushed_back() -> None:
+    passwords = Passwords(memory_kib=32_768, rounds=2, at_once=1)
+    made, reasons = await outcomes(*(passwords.hash(PASSWORD) for _ in range(40)))
+    assert (len(made), reasons) == (32, ["OVERLOADED"] * 8)
+    assert await passwords.is_right(made[0], PASSWORD)
+    passwords.close()
+
+
+async def test_a_caller_who_goes_leaves_its_place() -> None:
+    passwords = Passwords(memory_kib=32_768, rounds=2, at_once=1)
+    for _ in range(4):
+        tasks = [asyncio.create_task(passwords.hash(PASSWORD)) for _ in range(32)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert await passwords.hash(PASSWORD)
+    passwords.close()
