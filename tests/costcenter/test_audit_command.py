@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from costcenter_rpc.audit_command import UNPROVEN
+from mesh.audit_command import UNPROVEN
 from tests.costcenter.harness import BRAND, OTHER_BRAND, Center, prepare, running
 
 
