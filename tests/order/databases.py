@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import order_rpc
+from order_rpc.flash_sale import tables as flash_sale
 from order_rpc.goods import tables as goods
 from order_rpc.order import tables as order
 from order_rpc.sms_package import tables as sms_package
@@ -17,6 +18,7 @@ _FOLDER = Path(order_rpc.__file__).parent
 PARTS: tuple[Part, ...] = tuple(
     (_FOLDER / name / "migrations", tables.metadata)
     for name, tables in {
+        "flash_sale": flash_sale,
         "goods": goods,
         "order": order,
         "sms_package": sms_package,

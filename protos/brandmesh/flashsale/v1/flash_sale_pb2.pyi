@@ -485,6 +485,8 @@ class BuyFlashSaleRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     FLASH_SALE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    CONSIGNEE_FIELD_NUMBER: _builtins.int
     brand_id: _builtins.int
     """The brand."""
     user_id: _builtins.str
@@ -493,6 +495,10 @@ class BuyFlashSaleRequest(_message.Message):
     """The flash sale."""
     request_id: _builtins.str
     """Makes it happen once. After an attempt that came to nothing a new one needs a new one."""
+    address: _builtins.str
+    """Where it is sent to. Empty: it is handed over."""
+    consignee: _builtins.str
+    """Who gets it."""
     def __init__(
         self,
         *,
@@ -500,10 +506,12 @@ class BuyFlashSaleRequest(_message.Message):
         user_id: _builtins.str = ...,
         flash_sale_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        address: _builtins.str = ...,
+        consignee: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "flash_sale_id", b"flash_sale_id", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "brand_id", b"brand_id", "consignee", b"consignee", "flash_sale_id", b"flash_sale_id", "request_id", b"request_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
