@@ -33,4 +33,4 @@ class OrderPeers:
         return list(self._by_address.values())
 
 
-SERVICES = ("order", "goods", "cart", "coupon", "wallet", "payment", "sms_package")
+SERVICES = ("order", "goods", "cart", "coupon", "wallet", "payment", "sms_package", "flash_sale")

@@ -18,6 +18,7 @@ class Settings(RmqSettings):
     peer_coupon: str = Field("", description="Address of the coupon service, likewise")
     peer_wallet: str = Field("", description="Address of the wallet service, likewise")
     peer_payment: str = Field("", description="Address of the payment service, likewise")
+    peer_flash_sale: str = Field("", description="Address of the service of flash sales, likewise")
     peer_sms_package: str = Field("", description="Address of the service of SMS packages, likewise")
     peer_costcenter: str = Field("127.0.0.1:7101", description="Address of costcenter_rpc")
 

@@ -12,6 +12,7 @@ from mesh.forwarding import Forwarding
 from mesh.worker import Worker
 from order_rmq.clients import CostCenter, OrderJobs
 from order_rmq.consumer import message_sweeps, paid_route, sweeps
+from order_rmq.flash_sales import FlashSaleJobs, flash_sale_sweeps
 from order_rmq.handlers import PaidOrders
 from order_rmq.peers import OrderPeers
 from order_rmq.settings import Settings
@@ -39,5 +40,10 @@ async def consume(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
         worker = Worker(bus, routes)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stop, settings.drain_seconds))
-            for sweep in [*sweeps(orders, settings.sweep_seconds), *message_sweeps(peers, settings.sweep_seconds)]:
+            every_seconds = settings.sweep_seconds
+            for sweep in [
+                *sweeps(orders, every_seconds),
+                *flash_sale_sweeps(FlashSaleJobs(peers.of("flash_sale")), every_seconds),
+                *message_sweeps(peers, every_seconds),
+            ]:
                 tasks.create_task(sweep.run(stop))

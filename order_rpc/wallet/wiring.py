@@ -15,6 +15,7 @@ from order_rpc.host import Host
 from order_rpc.wallet import tables
 from order_rpc.wallet.clients import Payments
 from order_rpc.wallet.effects import order_effects
+from order_rpc.wallet.flash_sale_effects import flash_sale_effects
 from order_rpc.wallet.ledger import Ledger
 from order_rpc.wallet.recharges import Recharges
 from order_rpc.wallet.service import Wallets
@@ -39,6 +40,7 @@ async def add(host: Host) -> None:
     )
     effects = {
         **order_effects(database),
+        **flash_sale_effects(database, outbox),
         ("payment", "paid"): recharges.take_paid,
         ("payment", "refunded"): recharges.note_refunded,
     }
