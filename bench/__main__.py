@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from bench import batch_sms, brands, im_lateness, isolation, ledger, memory, raw_limits, single_sms, start_time
+from bench import batch_sms, brands, im_lateness, isolation, ledger, memory, orders, raw_limits, single_sms, start_time
 from bench.engine_choice import HOME, DatabaseEngine, DatabaseName, running_database
 from bench.figures import Figure, show, write
 from engines.engine import EngineMissingError
@@ -25,6 +25,7 @@ ROWS: dict[str, Row] = {
     "brands": brands.measure_brands,
     "full-table": brands.measure_full_table,
     "im-lateness": im_lateness.measure,
+    "orders": orders.measure,
     **{f"single-sms-{number}": partial(single_sms.measure, connections=number) for number in single_sms.MESSAGES},
     "batch-sms": batch_sms.measure,
     "isolation": isolation.measure,
