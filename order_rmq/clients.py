@@ -11,6 +11,8 @@ from brandmesh.messaging.v1 import messaging_pb2
 from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
 from brandmesh.smspackage.v1 import sms_package_pb2
 from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageJobServiceStub
+from brandmesh.wallet.v1 import wallet_pb2
+from brandmesh.wallet.v1.wallet_pb2_grpc import WalletJobServiceStub
 from mesh.channel import Peer
 from mesh.timestamps import to_ms, to_timestamp
 
@@ -59,6 +61,20 @@ class OrderJobs:
         request = sms_package_pb2.CancelOverdueOrdersRequest(orders_max=orders_max)
         response = await self._peer.call(self._stub.CancelOverdueOrders, request, SWEEP_TIMEOUT_SECONDS)
         return response.cancelled_count
+
+
+class WalletJobs:
+    """The wallet service, as far as clocks need it."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = WalletJobServiceStub(peer.channel)
+
+    async def expire_recharges(self, recharges_max: int) -> int:
+        """Have recharges expired that nobody paid in time; answer how many there were."""
+        request = wallet_pb2.ExpireRechargesRequest(recharges_max=recharges_max)
+        response = await self._peer.call(self._stub.ExpireRecharges, request, SWEEP_TIMEOUT_SECONDS)
+        return response.expired_count
 
 
 class Messages:

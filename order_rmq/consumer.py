@@ -8,7 +8,7 @@ from mesh.bus.id_messages import IDS_PER_MESSAGE
 from mesh.channel import Peer
 from mesh.periodic import Periodic
 from mesh.worker import Route
-from order_rmq.clients import Messages, OrderJobs
+from order_rmq.clients import Messages, OrderJobs, WalletJobs
 from order_rmq.handlers import PaidOrders
 from order_rmq.peers import OrderPeers
 
@@ -21,6 +21,7 @@ EVENTS_A_SWEEP = 1000
 MESSAGES_A_SWEEP = 1000
 FORGOTTEN_A_SWEEP = 5000
 CANCELLED_A_SWEEP = 200
+EXPIRED_A_SWEEP = 500
 
 
 def paid_route(handler: PaidOrders) -> Route:
@@ -48,6 +49,11 @@ def sweeps(orders: OrderJobs, every_seconds: float) -> Sequence[Periodic]:
         Periodic("publish paid events", publish_paid_events, every_seconds),
         Periodic("cancel overdue orders", cancel_overdue_orders, every_seconds),
     ]
+
+
+def wallet_sweeps(wallets: WalletJobs, every_seconds: float) -> Sequence[Periodic]:
+    """Recharges that nobody paid in time."""
+    return [Periodic("expire recharges", lambda: wallets.expire_recharges(EXPIRED_A_SWEEP), every_seconds)]
 
 
 def message_sweeps(peers: OrderPeers, every_seconds: float) -> Sequence[Periodic]:

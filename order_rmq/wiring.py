@@ -10,8 +10,8 @@ from mesh.bus.port import Bus
 from mesh.channel import Peer
 from mesh.forwarding import Forwarding
 from mesh.worker import Worker
-from order_rmq.clients import CostCenter, OrderJobs
-from order_rmq.consumer import message_sweeps, paid_route, sweeps
+from order_rmq.clients import CostCenter, OrderJobs, WalletJobs
+from order_rmq.consumer import message_sweeps, paid_route, sweeps, wallet_sweeps
 from order_rmq.flash_sales import FlashSaleJobs, flash_sale_sweeps
 from order_rmq.handlers import PaidOrders
 from order_rmq.peers import OrderPeers
@@ -44,6 +44,7 @@ async def consume(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
             for sweep in [
                 *sweeps(orders, every_seconds),
                 *flash_sale_sweeps(FlashSaleJobs(peers.of("flash_sale")), every_seconds),
+                *wallet_sweeps(WalletJobs(peers.of("wallet")), every_seconds),
                 *message_sweeps(peers, every_seconds),
             ]:
                 tasks.create_task(sweep.run(stop))
