@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import order_rpc
+from order_rpc.coupon import tables as coupon
 from order_rpc.flash_sale import tables as flash_sale
 from order_rpc.goods import tables as goods
 from order_rpc.order import tables as order
@@ -18,6 +19,7 @@ _FOLDER = Path(order_rpc.__file__).parent
 PARTS: tuple[Part, ...] = tuple(
     (_FOLDER / name / "migrations", tables.metadata)
     for name, tables in {
+        "coupon": coupon,
         "flash_sale": flash_sale,
         "goods": goods,
         "order": order,

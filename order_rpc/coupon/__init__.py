@@ -1,0 +1,1 @@
+"""Coupons: what a user may pay less, once."""
