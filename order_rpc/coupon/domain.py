@@ -94,10 +94,15 @@ def refuse_wish(wish: Wish, coupon: Coupon | None, use: Use | None, now_ms: int)
         has_another = use.coupon_id != wish.coupon_id
         message = f"order {wish.order_id} has coupon {use.coupon_id}; an order has one coupon at most"
         return CouponRefusal("KEY_REUSED", message) if has_another else None
+    return _refuse_coupon(wish, coupon, now_ms)
+
+
+def _refuse_coupon(wish: Wish, coupon: Coupon | None, now_ms: int) -> CouponRefusal | None:
     if coupon is None or (coupon.brand_id, coupon.user_id) != (wish.brand_id, wish.user_id):
         return CouponRefusal("COUPON_NOT_FOUND", f"no coupon {wish.coupon_id}")
-    if coupon.is_used:
+    # Another process may have been first with the very same wish.
+    if coupon.is_used and coupon.order_id != wish.order_id:
         return CouponRefusal("COUPON_USED", f"coupon {wish.coupon_id} was used for another order")
-    if coupon.expire_time_ms <= now_ms:
+    if not coupon.is_used and coupon.expire_time_ms <= now_ms:
         return CouponRefusal("COUPON_EXPIRED", f"coupon {wish.coupon_id} has expired")
     return None

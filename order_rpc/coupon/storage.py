@@ -78,6 +78,11 @@ async def give_back_coupons(connection: AsyncConnection, uses: Sequence[Use]) ->
 # What orders have of them.
 
 
+def use_row(use: Use) -> dict[str, object]:
+    """Write what an order has as a row."""
+    return {"order_id": use.order_id, "coupon_id": use.coupon_id, "state": use.state.value}
+
+
 async def lock_uses(connection: AsyncConnection, order_ids: Collection[int]) -> dict[int, Use]:
     """Read and hold what those orders have that are known."""
     rows = await read_in(connection, _USES, set(order_ids))

@@ -14,7 +14,7 @@ from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.messages import ReceivedMessage
-from order_rpc.coupon import refusals, storage
+from order_rpc.coupon import refusals, storage, tables
 from order_rpc.coupon.domain import USE_TRANSITIONS, Coupon, Use, UseEvent, UseState, Wish, refuse_wish
 
 BATCH_MAX = 500
@@ -33,12 +33,12 @@ class _Batch:
 
     def use(self, wish: Wish) -> DomainError | None:
         """Have an order use its coupon, or say why it cannot."""
-        known = self.uses.get(wish.order_id)
-        refusal = refuse_wish(wish, self.coupons.get(wish.coupon_id), known, self.now_ms)
+        coupon = self.coupons.get(wish.coupon_id)
+        refusal = refuse_wish(wish, coupon, self.uses.get(wish.order_id), self.now_ms)
         if refusal is not None:
             return refusals.coupon_refused(wish.coupon_id, refusal)
-        if known is None:
-            coupon = self.coupons[wish.coupon_id].used_by(wish.order_id, self.now_ms)
+        if coupon is not None and not coupon.is_used:
+            coupon = coupon.used_by(wish.order_id, self.now_ms)
             use = Use(wish.order_id, wish.coupon_id, USE_TRANSITIONS[None, UseEvent.USE])
             self.coupons[wish.coupon_id], self.uses[wish.order_id] = coupon, use
             self.used.append(coupon)
@@ -100,8 +100,13 @@ class CouponUsing:
         """Give back what cancelled orders use, and let them use nothing any more: the effect of order.cancelled."""
         order_ids = {int(message.key) for message in messages}
         uses = await storage.lock_uses(connection, order_ids)
-        never = USE_TRANSITIONS[None, UseEvent.RELEASE]
-        await storage.insert_uses(connection, [Use(order_id, 0, never) for order_id in order_ids - uses.keys()])
+        unknown = sorted(order_ids - uses.keys())
+        if unknown:
+            state = USE_TRANSITIONS[None, UseEvent.RELEASE]
+            rows = [storage.use_row(Use(order_id, 0, state)) for order_id in unknown]
+            await self._database.insert_ignore(connection, tables.coupon_use, rows)
+            # Another process may have been first with one of them, and has used a coupon.
+            uses |= await storage.lock_uses(connection, unknown)
         used = [use for use in uses.values() if use.state is UseState.USED]
         await storage.lock_coupons(connection, [use.coupon_id for use in used])
         await storage.release_uses(connection, used)

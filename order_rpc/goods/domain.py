@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,17 +11,23 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Goods:
-    """Something that a brand sells. `goods_number` is the stock."""
+    """Something that a brand sells. `goods_number` is the stock, `request_sha256` what its request asked for."""
 
     goods_id: int
     brand_id: int
     request_id: str
+    request_sha256: str
     goods_name: str
     goods_number: int
     goods_price_fen: int
     goods_desc: str
     on_sale: bool
     add_time_ms: int
+
+
+def sha256_of_request(*asked: str | int) -> str:
+    """Make short what a request asks for, to tell it from another one when what it made has changed."""
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,7 +11,7 @@ from mesh import pages
 from mesh.database import Database
 from mesh.ids import IdAllocator
 from order_rpc.goods import refusals, storage, tables
-from order_rpc.goods.domain import Goods, StockLog
+from order_rpc.goods.domain import Goods, StockLog, sha256_of_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,18 @@ class GoodsCatalogue:
     async def create(self, brand_id: int, request_id: str, description: Description, goods_number: int) -> Goods:
         """Add goods; the same request gets what it made. Raises KEY_REUSED."""
         goods_id = await self._ids.allocate(1)
+        asked = sha256_of_request(*asdict(description).values(), goods_number)
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
             wanted = Goods(
-                goods_id, brand_id, request_id, description.goods_name, goods_number, description.goods_price_fen,
-                description.goods_desc, description.on_sale, now_ms,
+                goods_id, brand_id, request_id, asked, description.goods_name, goods_number,
+                description.goods_price_fen, description.goods_desc, description.on_sale, now_ms,
             )  # fmt: skip
             await self._database.insert_ignore(connection, tables.goods, [storage.goods_row(wanted)])
             found = await storage.read_goods_of_request(connection, brand_id, request_id)
-            if found is None:
-                raise refusals.key_reused(request_id)
-            if found.goods_id == goods_id and goods_number:
+            if found is not None and found.goods_id == goods_id and goods_number:
                 await storage.insert_logs(connection, [(goods_id, 0, goods_number)], now_ms)
-        if found.goods_id != goods_id and _asked(found) != _asked(wanted):
+        if found is None or found.request_sha256 != asked:
             raise refusals.key_reused(request_id)
         return found
 
@@ -66,8 +65,7 @@ class GoodsCatalogue:
         """Describe goods anew. Raises GOODS_NOT_FOUND."""
         async with self._database.write() as connection:
             await _read(connection, brand_id, goods_id)
-            values = {name: getattr(description, name) for name in Description.__slots__}
-            await storage.update_goods(connection, goods_id, values)
+            await storage.update_goods(connection, goods_id, asdict(description))
             return await _read(connection, brand_id, goods_id)
 
     async def adjust_stock(self, brand_id: int, goods_id: int, request_id: str, change: int) -> Goods:
@@ -130,8 +128,3 @@ async def _read(connection: AsyncConnection, brand_id: int, goods_id: int) -> Go
     if goods is None or goods.brand_id != brand_id:
         raise refusals.goods_not_found(goods_id)
     return goods
-
-
-def _asked(goods: Goods) -> tuple[object, ...]:
-    """What a request asked for that cannot have changed since."""
-    return goods.brand_id, goods.request_id

@@ -17,7 +17,7 @@ from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.messages import ReceivedMessage
-from order_rpc.goods import refusals, storage
+from order_rpc.goods import refusals, storage, tables
 from order_rpc.goods.domain import (
     RESERVATION_TRANSITIONS,
     Goods,
@@ -93,12 +93,20 @@ class Stock:
             raise refusal
 
     async def _take_all(self, wanted: Sequence[Reservation]) -> Sequence[DomainError | None]:
+        try:
+            return await self._take_in_one(wanted)
+        except sqlalchemy.exc.IntegrityError:
+            # Another process was first with one of the orders, and what it wrote is seen now.
+            return await self._take_in_one(wanted)
+
+    async def _take_in_one(self, wanted: Sequence[Reservation]) -> Sequence[DomainError | None]:
         async with self._database.write() as connection:
             # Reservations before goods, each in the order of their ids, as those who give back do.
             states = await storage.lock_reservations(connection, [one.order_id for one in wanted])
             goods = await storage.lock_goods(connection, {goods_id for one in wanted for goods_id, _ in one.lines})
             batch = _Batch(goods, states, {one.goods_id: one.goods_number for one in goods.values()}, {}, [])
             answers = [batch.take(one) for one in wanted]
+            answers = await _look_again(connection, wanted, answers)
             now_ms = await self._database.now_ms(connection)
             await storage.insert_reservations(connection, batch.taken)
             changed = sorted({goods_id for goods_id, _, _ in batch.logs})
@@ -110,8 +118,13 @@ class Stock:
         """Give back what cancelled orders took, and let them take nothing any more: the effect of order.cancelled."""
         order_ids = {int(message.key) for message in messages}
         states = await storage.lock_reservations(connection, order_ids)
-        unknown = dict.fromkeys(order_ids - states.keys(), ReservationState.RELEASED)
-        await storage.insert_reservations(connection, unknown)
+        unknown = sorted(order_ids - states.keys())
+        if unknown:
+            state = RESERVATION_TRANSITIONS[None, ReservationEvent.RELEASE].value
+            rows = [{"order_id": order_id, "state": state} for order_id in unknown]
+            await self._database.insert_ignore(connection, tables.stock_reservation, rows)
+            # Another process may have been first with one of them, and has taken its stock.
+            states |= await storage.lock_reservations(connection, unknown)
         taken = [order_id for order_id, state in states.items() if state is ReservationState.TAKEN]
         if not taken:
             return
@@ -124,3 +137,15 @@ class Stock:
         await storage.release_reservations(connection, taken)
         await storage.write_stock(connection, stock)
         await storage.insert_logs(connection, [(log.goods_id, log.order_id, -log.goods_number) for log in logs], now_ms)
+
+
+async def _look_again(
+    connection: AsyncConnection, wanted: Sequence[Reservation], answers: Sequence[DomainError | None]
+) -> list[DomainError | None]:
+    """Take a refusal back where the order has its stock: another process may have been first with the same wish."""
+    refused = [one.order_id for one, answer in zip(wanted, answers, strict=True) if answer is not None]
+    states = await storage.lock_reservations(connection, refused)
+    return [
+        None if states.get(one.order_id) is ReservationState.TAKEN else answer
+        for one, answer in zip(wanted, answers, strict=True)
+    ]

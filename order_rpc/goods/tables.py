@@ -19,6 +19,7 @@ goods = sa.Table(
     sa.Column("goods_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("brand_id", sa.BigInteger, nullable=False),
     sa.Column("request_id", sa.String(96), nullable=False),
+    sa.Column("request_sha256", sa.String(64), nullable=False),
     sa.Column("goods_name", sa.String(255), nullable=False),
     sa.Column("goods_number", sa.BigInteger, nullable=False),
     sa.Column("goods_price_fen", sa.BigInteger, nullable=False),

@@ -13,6 +13,7 @@ def upgrade() -> None:
         sa.Column("goods_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("brand_id", sa.BigInteger(), nullable=False),
         sa.Column("request_id", sa.String(length=96), nullable=False),
+        sa.Column("request_sha256", sa.String(length=64), nullable=False),
         sa.Column("goods_name", sa.String(length=255), nullable=False),
         sa.Column("goods_number", sa.BigInteger(), nullable=False),
         sa.Column("goods_price_fen", sa.BigInteger(), nullable=False),
