@@ -31,7 +31,7 @@ async def add(host: Host) -> None:
     """Serve flash sales in this process."""
     await host.migrate(Path(__file__).parent)
     database, stack = host.database, host.stack
-    redis = connect_redis(host.settings.redis_url, "order_rpc (flash_sale)")
+    redis = connect_redis(host.settings.redis_url, "order_rpc.flash_sale")
     stack.push_async_callback(redis.aclose)
     outbox = Outbox(database, host.bus, "flash_sale", tables.produced_message)
     stack.push_async_callback(outbox.close)
