@@ -9,7 +9,7 @@ from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 from mesh.access_tokens import TokenKeys
 from mesh.settings import CommaSeparated, RpcSettings
 
-Service = Literal["goods", "cart", "coupon", "wallet", "order", "payment", "user", "sms_package"]
+Service = Literal["goods", "cart", "coupon", "wallet", "order", "payment", "user", "sms_package", "flash_sale"]
 
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}
 """Where a process that listens on all addresses reaches itself."""
@@ -35,6 +35,12 @@ class Settings(RpcSettings):
     )
     order_confirm_seconds: float = Field(
         60.0, ge=10, le=3600, description="How long an order may take what it needs, before it is cancelled"
+    )
+    flash_sale_attempt_seconds: float = Field(
+        900.0,
+        ge=10,
+        le=86_400,
+        description="How long an attempt in a flash sale waits for its coins before it is given up",
     )
     republish_seconds: float = Field(
         60.0, gt=0, le=3600, description="Least pause before the event of a paid order is published again"

@@ -17,6 +17,7 @@ from mesh.database import Database
 from mesh.messages.servicer import MessageServicer
 from mesh.server import Server
 from order_rpc.coupon import wiring as coupon
+from order_rpc.flash_sale import wiring as flash_sale
 from order_rpc.goods import wiring as goods
 from order_rpc.host import Host
 from order_rpc.order import wiring as order
@@ -27,6 +28,7 @@ from order_rpc.wallet import wiring as wallet
 
 SERVICES: Mapping[str, Callable[[Host], Awaitable[None]]] = {
     "coupon": coupon.add,
+    "flash_sale": flash_sale.add,
     "goods": goods.add,
     "order": order.add,
     "sms_package": sms_package.add,
