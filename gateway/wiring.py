@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from uvicorn import Config
 
-from brandmesh.smspackage.v1 import sms_package_pb2
+from brandmesh.payment.v1 import payment_pb2
 from gateway.api import ApiAccess, ApiLimits, Operation
 from gateway.app import App
 from gateway.calls import Call, CoalescedCall, UnaryCall
@@ -36,7 +36,7 @@ from mesh.redis_connection import connect_redis
 
 log = telemetry.logger()
 
-_PAYMENT_NOTIFY = sms_package_pb2.DESCRIPTOR.services_by_name["SmsPackageService"].methods_by_name["PaymentNotify"]
+_PAYMENT_NOTIFY = payment_pb2.DESCRIPTOR.services_by_name["PaymentService"].methods_by_name["PaymentNotify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,7 @@ def _connect_peers(settings: Settings, stack: AsyncExitStack) -> Mapping[str, Pe
         "brandmesh.sms.v1": ("sms", settings.peer_sms),
         "brandmesh.costcenter.v1": ("costcenter", settings.peer_costcenter),
         "brandmesh.smspackage.v1": ("order", settings.peer_order),
+        "brandmesh.payment.v1": ("order", settings.peer_order),
         "brandmesh.messagecenter.v1": ("messagecenter", settings.peer_messagecenter),
     }
     peers = {

@@ -47,7 +47,7 @@ class Forwarding:
 
     async def handle(self, queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """Forward a batch of one queue."""
-        read = [_read(delivery) for delivery in deliveries]
+        read = [read_message(delivery) for delivery in deliveries]
         messages = [one for one in read if isinstance(one, pb.Message)]
         outcomes = iter(await self._forward(service_of(queue), messages) if messages else ())
         return [one if isinstance(one, Dead) else next(outcomes) for one in read]
@@ -67,17 +67,23 @@ class Forwarding:
             if error.code is grpc.StatusCode.INVALID_ARGUMENT and len(messages) == 1:
                 return [Dead(f"is not valid: {error}")]
             raise
-        await self._settle(messages, response.results)
+        results = list(zip(messages, response.results, strict=True))
+        await self.settle(
+            [message for message, result in results if result.status == pb.CONSUMED_STATUS_SUCCEEDED],
+            [message for message, result in results if result.status == pb.CONSUMED_STATUS_FAILED],
+        )
         return [_outcome(result) for result in response.results]
 
-    async def _settle(self, messages: Sequence[pb.Message], results: Sequence[pb.ConsumeResult]) -> None:
-        """Tell the producers. The message of one that cannot be told comes again, and it is told of that then."""
+    async def settle(self, settled: Sequence[pb.Message], stopped: Sequence[pb.Message] = ()) -> None:
+        """Tell producers what became of their messages.
+
+        The message of one that cannot be told comes again, and it is told of that then.
+        """
         by_producer: dict[str, pb.SettleMessagesRequest] = defaultdict(pb.SettleMessagesRequest)
-        for message, result in zip(messages, results, strict=True):
-            if result.status == pb.CONSUMED_STATUS_SUCCEEDED:
-                by_producer[message.producer].settled_ids.append(message.msg_id)
-            elif result.status == pb.CONSUMED_STATUS_FAILED:
-                by_producer[message.producer].stopped_ids.append(message.msg_id)
+        for message in settled:
+            by_producer[message.producer].settled_ids.append(message.msg_id)
+        for message in stopped:
+            by_producer[message.producer].stopped_ids.append(message.msg_id)
         for producer, request in by_producer.items():
             request.service = producer
             try:
@@ -87,7 +93,8 @@ class Forwarding:
                 log.warning("a producer was not told", producer=producer, error=str(error))
 
 
-def _read(delivery: Delivery) -> pb.Message | Dead:
+def read_message(delivery: Delivery) -> pb.Message | Dead:
+    """Read a message as its producer published it, or say why it is none."""
     try:
         return ParseDict(orjson.loads(delivery.body), pb.Message())
     except (ValueError, ParseError) as error:

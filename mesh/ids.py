@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.database import Database
 
@@ -52,12 +53,20 @@ class IdAllocator:
             self._next += count
             return first
 
-    async def _take_block(self, size: int) -> int:
+    async def allocate_within(self, connection: AsyncConnection, count: int) -> int:
+        """Answer the first of `count` consecutive ids, taken in the caller's transaction.
+
+        For those who learn within one that they need ids: `allocate` has a transaction of its own, which SQLite's one
+        writer would wait for in vain. Others wait for their next block until the caller's transaction ends.
+        """
         column = self._table.c.next_id
+        statement = sa.select(column).where(self._table.c.id == 1).with_for_update()
+        last = (await connection.execute(statement)).scalar_one()
+        now_ms = await self._database.now_ms(connection)
+        first = max(int(last), now_ms << _MILLISECOND_SHIFT)
+        await connection.execute(sa.update(self._table).values(next_id=first + count))
+        return first
+
+    async def _take_block(self, size: int) -> int:
         async with self._database.write() as connection:
-            statement = sa.select(column).where(self._table.c.id == 1).with_for_update()
-            last = (await connection.execute(statement)).scalar_one()
-            now_ms = await self._database.now_ms(connection)
-            first = max(int(last), now_ms << _MILLISECOND_SHIFT)
-            await connection.execute(sa.update(self._table).values(next_id=first + size))
-            return first
+            return await self.allocate_within(connection, size)

@@ -9,6 +9,8 @@ from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.costcenter.v1.costcenter_pb2_grpc import CostCenterServiceStub
 from brandmesh.messaging.v1 import messaging_pb2
 from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
+from brandmesh.order.v1 import order_pb2
+from brandmesh.order.v1.order_pb2_grpc import OrderJobServiceStub
 from brandmesh.smspackage.v1 import sms_package_pb2
 from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageJobServiceStub
 from brandmesh.wallet.v1 import wallet_pb2
@@ -30,7 +32,7 @@ class PaidOrder:
 
 
 class OrderJobs:
-    """order_rpc, as far as queues and clocks need it."""
+    """The service of SMS packages, as far as queues and clocks need it."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -49,12 +51,6 @@ class OrderJobs:
         """Record up to 1,000 grants as order_id -> lot_id."""
         grants = [sms_package_pb2.OrderGrant(order_id=order_id, lot_id=lot_id) for order_id, lot_id in lots.items()]
         await self._peer.call(self._stub.RecordGrants, sms_package_pb2.RecordGrantsRequest(grants=grants))
-
-    async def publish_paid_events(self, events_max: int) -> int:
-        """Have the outbox published; answer how many events there were."""
-        request = sms_package_pb2.PublishPaidEventsRequest(events_max=events_max)
-        response = await self._peer.call(self._stub.PublishPaidEvents, request, SWEEP_TIMEOUT_SECONDS)
-        return response.published_count
 
     async def cancel_overdue_orders(self, orders_max: int) -> int:
         """Have overdue orders cancelled; answer how many there were."""
@@ -75,6 +71,20 @@ class WalletJobs:
         request = wallet_pb2.ExpireRechargesRequest(recharges_max=recharges_max)
         response = await self._peer.call(self._stub.ExpireRecharges, request, SWEEP_TIMEOUT_SECONDS)
         return response.expired_count
+
+
+class Orders:
+    """The order service, as far as clocks need it."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = OrderJobServiceStub(peer.channel)
+
+    async def cancel_overdue(self, orders_max: int) -> int:
+        """Have orders cancelled that were not confirmed or paid in time; answer how many."""
+        request = order_pb2.CancelOverdueOrdersRequest(orders_max=orders_max)
+        response = await self._peer.call(self._stub.CancelOverdueOrders, request, SWEEP_TIMEOUT_SECONDS)
+        return response.cancelled_count
 
 
 class Messages:

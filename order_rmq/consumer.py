@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mesh.bus.id_messages import IDS_PER_MESSAGE
 from mesh.channel import Peer
+from mesh.message_queues import queue_of
 from mesh.periodic import Periodic
 from mesh.worker import Route
-from order_rmq.clients import Messages, OrderJobs, WalletJobs
+from order_rmq.clients import Messages, OrderJobs, Orders, WalletJobs
 from order_rmq.handlers import PaidOrders
 from order_rmq.peers import OrderPeers
 
-PAID_QUEUE = "order.paid"
+PAID_QUEUE = queue_of("sms_package", "paid", "costcenter")
+"""The one queue of messages that is not handed on: nothing in the cost center takes messages of orders."""
 
-ORDERS_MAX = 1000
-"""Orders that one call of order_rpc takes."""
+PAID_BATCH_MAX = 100
 
-EVENTS_A_SWEEP = 1000
 MESSAGES_A_SWEEP = 1000
 FORGOTTEN_A_SWEEP = 5000
 CANCELLED_A_SWEEP = 200
@@ -25,30 +24,25 @@ EXPIRED_A_SWEEP = 500
 
 
 def paid_route(handler: PaidOrders) -> Route:
-    """The paid events. They are tried again for ever: what was paid for must be granted."""
+    """The paid orders of packages. They are tried again for ever: what was paid for must be granted."""
     return Route(
-        name=PAID_QUEUE,
+        name="paid packages",
         prefix=PAID_QUEUE,
         accepts=lambda queue: queue == PAID_QUEUE,
         handler=handler.handle,
         concurrency=2,
-        batch_max=ORDERS_MAX // IDS_PER_MESSAGE,
+        batch_max=PAID_BATCH_MAX,
     )
 
 
 def sweeps(orders: OrderJobs, every_seconds: float) -> Sequence[Periodic]:
-    """What is overdue: events that were not published or got lost, and orders that nobody paid."""
+    """Orders of packages that nobody paid in time."""
+    return [Periodic("cancel overdue orders", lambda: orders.cancel_overdue_orders(CANCELLED_A_SWEEP), every_seconds)]
 
-    async def publish_paid_events() -> None:
-        await orders.publish_paid_events(EVENTS_A_SWEEP)
 
-    async def cancel_overdue_orders() -> None:
-        await orders.cancel_overdue_orders(CANCELLED_A_SWEEP)
-
-    return [
-        Periodic("publish paid events", publish_paid_events, every_seconds),
-        Periodic("cancel overdue orders", cancel_overdue_orders, every_seconds),
-    ]
+def order_sweeps(orders: Orders, every_seconds: float) -> Sequence[Periodic]:
+    """Orders of users that were not confirmed or paid in time, where the message that says so is lost."""
+    return [Periodic("cancel overdue orders of users", lambda: orders.cancel_overdue(CANCELLED_A_SWEEP), every_seconds)]
 
 
 def wallet_sweeps(wallets: WalletJobs, every_seconds: float) -> Sequence[Periodic]:

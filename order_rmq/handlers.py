@@ -1,22 +1,27 @@
-"""Granting what was paid: read the orders, grant in the cost center, record the lots.
+"""Granting what was paid: read the orders, grant in the cost center, record the lots, settle the messages.
 
-The grant happens once, by its request_id; a crash after it is made up for when the message, or the order's event in
-the outbox, comes again.
+The grant happens once, by its request_id; a crash after it is made up for when the message comes again, by itself or
+from its row at the service of SMS packages.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from brandmesh.messaging.v1 import messaging_pb2
 from mesh import telemetry
-from mesh.bus.id_messages import read_ids
 from mesh.bus.port import Delivery
 from mesh.errors import DomainError
+from mesh.forwarding import Forwarding, read_message
 from mesh.worker import Dead, Done, Outcome, Retry
 from order_rmq.clients import CostCenter, OrderJobs, PaidOrder
 
 GRANTS_AT_ONCE = 16
+
+_ORDER_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 log = telemetry.logger()
 
@@ -24,17 +29,19 @@ log = telemetry.logger()
 class PaidOrders:
     """Handles messages that name paid orders."""
 
-    def __init__(self, orders: OrderJobs, cost_center: CostCenter) -> None:
+    def __init__(self, orders: OrderJobs, cost_center: CostCenter, forwarding: Forwarding) -> None:
         self._orders = orders
         self._cost_center = cost_center
+        self._forwarding = forwarding
         self._turns = asyncio.Semaphore(GRANTS_AT_ONCE)
 
     async def handle(self, _: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
-        """Grant the orders of up to 10 messages. A message whose orders are not all granted comes again."""
-        ids = [_read(delivery) for delivery in deliveries]
-        wanted = sorted({order_id for some in ids if not isinstance(some, Dead) for order_id in some})
-        failures = await self._grant_all(wanted) if wanted else {}
-        return [some if isinstance(some, Dead) else _outcome(some, failures) for some in ids]
+        """Grant the orders of messages, one each. A message whose order is not granted comes again."""
+        read = [_read(delivery) for delivery in deliveries]
+        paid = [one for one in read if not isinstance(one, Dead)]
+        failures = await self._grant_all(sorted({one.order_id for one in paid})) if paid else {}
+        await self._forwarding.settle([one.message for one in paid if one.order_id not in failures])
+        return [one if isinstance(one, Dead) else _outcome(one.order_id, failures) for one in read]
 
     async def _grant_all(self, order_ids: Sequence[int]) -> dict[int, DomainError]:
         """Grant those of the orders that wait for it; answer why orders could not be granted."""
@@ -74,13 +81,22 @@ def _alert(order: PaidOrder, error: DomainError) -> None:
         log.error("paid order refused", order_id=order.order_id, brand_id=order.brand_id, error=str(error))
 
 
-def _read(delivery: Delivery) -> list[int] | Dead:
-    try:
-        return read_ids(delivery.body)
-    except ValueError as error:
-        return Dead(f"cannot be read: {error}")
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """A message, and the order that it names."""
+
+    message: messaging_pb2.Message
+    order_id: int
 
 
-def _outcome(order_ids: Sequence[int], failures: dict[int, DomainError]) -> Outcome:
-    failed = next((order_id for order_id in order_ids if order_id in failures), None)
-    return Done() if failed is None else Retry(f"order {failed}: {failures[failed]}")
+def _read(delivery: Delivery) -> _Paid | Dead:
+    message = read_message(delivery)
+    if isinstance(message, Dead):
+        return message
+    if not _ORDER_ID.fullmatch(message.msg_key):
+        return Dead(f"names no order: {message.msg_key[:100]!r}")
+    return _Paid(message, int(message.msg_key))
+
+
+def _outcome(order_id: int, failures: dict[int, DomainError]) -> Outcome:
+    return Retry(f"order {order_id}: {failures[order_id]}") if order_id in failures else Done()

@@ -10,10 +10,11 @@ from mesh.bus.port import Bus
 from mesh.channel import Peer
 from mesh.forwarding import Forwarding
 from mesh.worker import Worker
-from order_rmq.clients import CostCenter, OrderJobs, WalletJobs
-from order_rmq.consumer import message_sweeps, paid_route, sweeps, wallet_sweeps
+from order_rmq.clients import CostCenter, OrderJobs, Orders, WalletJobs
+from order_rmq.consumer import message_sweeps, order_sweeps, paid_route, sweeps, wallet_sweeps
 from order_rmq.flash_sales import FlashSaleJobs, flash_sale_sweeps
 from order_rmq.handlers import PaidOrders
+from order_rmq.payments import PaymentJobs, payment_sweeps
 from order_rmq.peers import OrderPeers
 from order_rmq.settings import Settings
 
@@ -36,15 +37,19 @@ async def consume(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
         )
         stack.push_async_callback(cost_center_peer.close)
         orders = OrderJobs(peers.of("sms_package"))
-        routes = [Forwarding(peers.of).route(), paid_route(PaidOrders(orders, CostCenter(cost_center_peer)))]
-        worker = Worker(bus, routes)
+        forwarding = Forwarding(peers.of)
+        granting = PaidOrders(orders, CostCenter(cost_center_peer), forwarding)
+        # The first that takes a queue has it: forwarding takes all that others leave.
+        worker = Worker(bus, [paid_route(granting), forwarding.route()])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stop, settings.drain_seconds))
             every_seconds = settings.sweep_seconds
             for sweep in [
                 *sweeps(orders, every_seconds),
+                *order_sweeps(Orders(peers.of("order")), every_seconds),
                 *flash_sale_sweeps(FlashSaleJobs(peers.of("flash_sale")), every_seconds),
                 *wallet_sweeps(WalletJobs(peers.of("wallet")), every_seconds),
+                *payment_sweeps(PaymentJobs(peers.of("payment")), every_seconds),
                 *message_sweeps(peers, every_seconds),
             ]:
                 tasks.create_task(sweep.run(stop))

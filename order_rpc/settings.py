@@ -8,6 +8,7 @@ from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 
 from mesh.access_tokens import TokenKeys
 from mesh.settings import CommaSeparated, RpcSettings
+from order_rpc.channel_settings import WechatPaySettings
 
 Service = Literal["goods", "cart", "coupon", "wallet", "order", "payment", "user", "sms_package", "flash_sale"]
 
@@ -56,7 +57,13 @@ class Settings(RpcSettings):
         None, description="Where the payment channel tells of payments; unset: where it was told to once for all"
     )
     payment_timeout_seconds: float = Field(
-        5.0, gt=0, le=15, description="Time of a call to the payment channel; two of them fit into a request's time"
+        5.0, gt=0, le=15, description="Time of a call to a payment channel; two of them fit into a request's time"
+    )
+    payment_channel_wechat: WechatPaySettings | None = Field(
+        None, description="A merchant of WeChat Pay as JSON, for a second channel; docs/configuration.md has each field"
+    )
+    payment_ask_again_seconds: float = Field(
+        30.0, gt=0, le=3600, description="Least pause before a channel is asked again for what it did not answer"
     )
 
     user_token_keys: TokenKeys = Field(

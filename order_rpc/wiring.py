@@ -16,21 +16,25 @@ from mesh.bus.port import Bus
 from mesh.database import Database
 from mesh.messages.servicer import MessageServicer
 from mesh.server import Server
+from order_rpc.cart import wiring as cart
 from order_rpc.coupon import wiring as coupon
 from order_rpc.flash_sale import wiring as flash_sale
 from order_rpc.goods import wiring as goods
 from order_rpc.host import Host
 from order_rpc.order import wiring as order
+from order_rpc.payment import wiring as payment
 from order_rpc.settings import Settings
 from order_rpc.sms_package import wiring as sms_package
 from order_rpc.user import wiring as user
 from order_rpc.wallet import wiring as wallet
 
 SERVICES: Mapping[str, Callable[[Host], Awaitable[None]]] = {
+    "cart": cart.add,
     "coupon": coupon.add,
     "flash_sale": flash_sale.add,
     "goods": goods.add,
     "order": order.add,
+    "payment": payment.add,
     "sms_package": sms_package.add,
     "user": user.add,
     "wallet": wallet.add,

@@ -18,6 +18,7 @@ from sandbox.push import Pusher
 from sandbox.settings import Settings
 from sandbox.targets import Targets
 from sandbox.txim.vendor import TxIm
+from sandbox.wechatpay.vendor import WechatPay
 from sandbox.world import World
 
 
@@ -34,7 +35,7 @@ class Vendor(Protocol):
         """Return what is counted, for /admin/stats."""
 
 
-_FAULT_KINDS = (*ChuangLan.fault_kinds, *PaymentChannel.fault_kinds, *TxIm.fault_kinds)
+_FAULT_KINDS = (*ChuangLan.fault_kinds, *PaymentChannel.fault_kinds, *WechatPay.fault_kinds, *TxIm.fault_kinds)
 
 
 def build_world(settings: Settings, session: aiohttp.ClientSession, stopping: asyncio.Event) -> World:
@@ -55,7 +56,7 @@ def build_world(settings: Settings, session: aiohttp.ClientSession, stopping: as
 
 def build_app(world: World) -> web.Application:
     """Put the vendors and the admin behind one address."""
-    vendors: Sequence[Vendor] = (ChuangLan(world), PaymentChannel(world), TxIm(world))
+    vendors: Sequence[Vendor] = (ChuangLan(world), PaymentChannel(world), WechatPay(world), TxIm(world))
 
     def stats() -> JsonObject:
         return {vendor.name: vendor.stats() for vendor in vendors}

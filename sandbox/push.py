@@ -56,12 +56,17 @@ class Pusher:
 
     async def post(self, url: str, body: JsonObject) -> Push:
         """POST a JSON object."""
+        written = json.dumps(body, ensure_ascii=False).encode()
+        return await self.post_bytes(url, written, {"Content-Type": "application/json"})
+
+    async def post_bytes(self, url: str, body: bytes, headers: Mapping[str, str]) -> Push:
+        """POST a body as it is."""
         at_ms = now_ms()
         try:
             async with self._session.post(
                 URL(url, encoded=True),
-                data=json.dumps(body, ensure_ascii=False).encode(),
-                headers={"Content-Type": "application/json"},
+                data=body,
+                headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
             ) as response:

@@ -73,6 +73,18 @@ class Settings(BaseSettings):
     payment_clock_skew_seconds_max: int = Field(300, gt=0, description="Older or newer requests are refused.")
     payments_kept_max: int = Field(20_000, gt=0, description="Payments kept; the oldest are forgotten.")
 
+    wechat_app_id: str = Field("wxsandbox", min_length=1, description="appid of WeChat Pay's only merchant.")
+    wechat_merchant_id: str = Field("1900000002", min_length=1, description="mchid of that merchant.")
+    wechat_merchant_serial: str = Field("5AD0C", min_length=1, description="Serial number of its API certificate.")
+    wechat_merchant_key: str = Field("", description="Public key of that certificate, PEM; empty: no WeChat Pay.")
+    wechat_platform_serial: str = Field("PUB_KEY_ID_SANDBOX", min_length=1, description="Id of WeChat Pay's key.")
+    wechat_platform_key: SecretStr = Field(
+        SecretStr(""), description="Private key that WeChat Pay signs with, PEM; empty: no WeChat Pay."
+    )
+    wechat_api_key: SecretStr = Field(
+        SecretStr("sandbox-wechat-api-key-32-letter"), min_length=32, max_length=32, description="Its APIv3 key."
+    )
+
     txim_sdkappid: int = Field(
         1_400_000_001, gt=0, lt=1 << 32, description="SDKAppID of the only application of Tencent IM."
     )

@@ -1,4 +1,4 @@
-"""The words of the order service: states, who acts next in each, the transitions between them, and what is bought.
+"""The words of the service of SMS packages: states, who acts next in each, what leads to which, and what is bought.
 
 Both transition tables are applied as compare-and-set: `UPDATE ... WHERE status IN (sources of the event)`. A pair that
 leads to its own state is an event that comes late or twice and changes nothing; a pair that is not there is refused.
@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
-
-CURRENCY = "CNY"
-"""All amounts are in fen, its hundredth."""
 
 DAY_MS = 86_400_000
 
@@ -38,7 +35,7 @@ ORDER_TRANSITIONS: Mapping[tuple[OrderStatus, OrderEvent], OrderStatus] = {
     (OrderStatus.CREATED, OrderEvent.PAY): OrderStatus.PAID,
     (OrderStatus.CREATED, OrderEvent.CANCEL): OrderStatus.CANCELLED,
     (OrderStatus.PAID, OrderEvent.GRANT): OrderStatus.FULFILLED,
-    # The channel tells of one payment more than once.
+    # Money is told of more than once.
     (OrderStatus.PAID, OrderEvent.PAY): OrderStatus.PAID,
     (OrderStatus.FULFILLED, OrderEvent.PAY): OrderStatus.FULFILLED,
     # Money does not bring a cancelled order back: its payment becomes REFUND_DUE.
@@ -50,30 +47,47 @@ ORDER_TRANSITIONS: Mapping[tuple[OrderStatus, OrderEvent], OrderStatus] = {
 
 
 class PaymentStatus(StrEnum):
-    """Where a payment stands, and who acts next."""
+    """Where the payment of an order stands, as far as this service has heard, and who acts next."""
 
-    PENDING = "PENDING"  # next: the buyer pays and the channel tells, or the order is cancelled
+    NONE = "NONE"  # next: the buyer has one opened
+    PENDING = "PENDING"  # next: the buyer pays, or the order is cancelled
     PAID = "PAID"  # terminal
-    CLOSED = "CLOSED"  # next: nobody, unless money comes all the same
-    REFUND_DUE = "REFUND_DUE"  # next: the operator pays it back
+    CLOSED = "CLOSED"  # next: nobody; money that comes all the same goes back without a word to us
+    REFUND_DUE = "REFUND_DUE"  # money came and the order was cancelled; next: the payment service pays it back
+    REFUNDED = "REFUNDED"  # terminal
 
 
 class PaymentEvent(StrEnum):
-    """What happens to a payment."""
+    """What happens to the payment of an order."""
 
+    OPEN = "OPEN"  # it has a place where it is paid
     PAY = "PAY"  # its money came
     CLOSE = "CLOSE"  # its order was cancelled
+    PAY_BACK = "PAY_BACK"  # its money went back
 
 
 PAYMENT_TRANSITIONS: Mapping[tuple[PaymentStatus, PaymentEvent], PaymentStatus] = {
+    (PaymentStatus.NONE, PaymentEvent.OPEN): PaymentStatus.PENDING,
     (PaymentStatus.PENDING, PaymentEvent.PAY): PaymentStatus.PAID,
+    (PaymentStatus.NONE, PaymentEvent.CLOSE): PaymentStatus.CLOSED,
     (PaymentStatus.PENDING, PaymentEvent.CLOSE): PaymentStatus.CLOSED,
     (PaymentStatus.CLOSED, PaymentEvent.PAY): PaymentStatus.REFUND_DUE,
-    # The channel tells of one payment more than once.
+    (PaymentStatus.REFUND_DUE, PaymentEvent.PAY_BACK): PaymentStatus.REFUNDED,
+    # The news of its money may be faster than the answer that says where it is paid.
+    (PaymentStatus.NONE, PaymentEvent.PAY): PaymentStatus.PAID,
+    # Each of these is told more than once, or in another order.
+    (PaymentStatus.PENDING, PaymentEvent.OPEN): PaymentStatus.PENDING,
+    (PaymentStatus.PAID, PaymentEvent.OPEN): PaymentStatus.PAID,
+    (PaymentStatus.CLOSED, PaymentEvent.OPEN): PaymentStatus.CLOSED,
+    (PaymentStatus.REFUND_DUE, PaymentEvent.OPEN): PaymentStatus.REFUND_DUE,
+    (PaymentStatus.REFUNDED, PaymentEvent.OPEN): PaymentStatus.REFUNDED,
     (PaymentStatus.PAID, PaymentEvent.PAY): PaymentStatus.PAID,
     (PaymentStatus.REFUND_DUE, PaymentEvent.PAY): PaymentStatus.REFUND_DUE,
+    (PaymentStatus.REFUNDED, PaymentEvent.PAY): PaymentStatus.REFUNDED,
     (PaymentStatus.CLOSED, PaymentEvent.CLOSE): PaymentStatus.CLOSED,
     (PaymentStatus.REFUND_DUE, PaymentEvent.CLOSE): PaymentStatus.REFUND_DUE,
+    (PaymentStatus.REFUNDED, PaymentEvent.CLOSE): PaymentStatus.REFUNDED,
+    (PaymentStatus.REFUNDED, PaymentEvent.PAY_BACK): PaymentStatus.REFUNDED,
 }
 
 Status = TypeVar("Status", bound=StrEnum)
@@ -102,15 +116,13 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The payment of an order. `trade_no` and `pay_url` are empty until the channel gave them."""
+    """The payment of an order. What is not known yet is 0 or empty."""
 
-    payment_id: int
-    order_id: int
-    status: PaymentStatus
-    amount_fen: int
+    status: PaymentStatus = PaymentStatus.NONE
+    pay_id: int = 0
     trade_no: str = ""
     pay_url: str = ""
-    paid_at_ms: int = 0
+    pay_time_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +139,7 @@ class Order:
     expires_at_ms: int
     paid_at_ms: int = 0
     lot_id: str = ""
-    payment: Payment | None = None
+    payment: Payment = Payment()
 
     @property
     def amount_fen(self) -> int:
@@ -148,24 +160,11 @@ class Order:
         """
         return self.paid_at_ms + self.package.valid_days * DAY_MS
 
+    @property
+    def is_unpaid(self) -> bool:
+        """Whether it waits for its money."""
+        return self.status is OrderStatus.CREATED
+
     def is_payable(self, now_ms: int) -> bool:
         """Whether a payment may be opened for it. One that is past its time waits for the sweep."""
-        return self.status is OrderStatus.CREATED and now_ms < self.expires_at_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the operator decides. Durations in milliseconds."""
-
-    order_lifetime_ms: int
-    republish_after_ms: int
-    republish_after_ms_max: int
-
-    def republish_at_ms(self, created_at_ms: int, now_ms: int) -> int:
-        """When an event published now is published again, unless it has had its effect by then.
-
-        The pause doubles: each is as long as the event's age, within bounds. A lost message is made up for in the time
-        that it was missing, and an order that nobody can grant does not fill its queue.
-        """
-        pause_ms = min(max(now_ms - created_at_ms, self.republish_after_ms), self.republish_after_ms_max)
-        return now_ms + pause_ms
+        return self.is_unpaid and now_ms < self.expires_at_ms

@@ -1,11 +1,11 @@
-"""How the order service refuses: each reason of the contract, with what to do about it."""
+"""How the service of SMS packages refuses: each reason of the contract, with what to do about it."""
 
 from __future__ import annotations
 
 import grpc
 
 from mesh.errors import DomainError, FieldViolation
-from order_rpc.sms_package.domain import Order, OrderStatus, Payment
+from order_rpc.sms_package.domain import Order, OrderStatus
 
 
 def package_not_found(package_id: str) -> DomainError:
@@ -35,40 +35,9 @@ def order_not_cancellable(order: Order) -> DomainError:
     return _failed_precondition("ORDER_NOT_CANCELLABLE", message, {"status": order.status.value})
 
 
-def order_cancelled(order: Order, payment: Payment) -> DomainError:
-    message = (
-        f"order {order.order_id} was cancelled before its money came; payment {payment.payment_id} is to be refunded"
-    )
-    return _failed_precondition("ORDER_CANCELLED", message, {"payment_status": payment.status.value})
-
-
 def grant_refused(order_id: int, lot_id: str, why: str) -> DomainError:
     """Say that a grant contradicts the order: order_rmq and this service disagree, which a person has to look at."""
     return _failed_precondition("GRANT_REFUSED", f"lot {lot_id} cannot be recorded for order {order_id}: {why}")
-
-
-def payment_not_found(payment_id: str) -> DomainError:
-    return DomainError(grpc.StatusCode.NOT_FOUND, "PAYMENT_NOT_FOUND", f"no payment {payment_id[:64]!r}")
-
-
-def payment_amount_wrong(payment_id: int, *, expected: str, got: str) -> DomainError:
-    message = f"payment {payment_id} is of {expected}, not of {got}; nothing was changed"
-    return _failed_precondition("PAYMENT_AMOUNT_WRONG", message, {"expected": expected, "got": got})
-
-
-def payment_signature_wrong() -> DomainError:
-    message = "the notification is not signed by the payment channel for this merchant"
-    return DomainError(grpc.StatusCode.PERMISSION_DENIED, "PAYMENT_SIGNATURE_WRONG", message)
-
-
-def payment_channel_unavailable() -> DomainError:
-    message = "the payment channel did not open the payment; repeat the same request"
-    return DomainError(grpc.StatusCode.UNAVAILABLE, "PAYMENT_CHANNEL_UNAVAILABLE", message, retry_after_seconds=2)
-
-
-def bus_unavailable() -> DomainError:
-    message = "the message bus is away; what waits for it is published later"
-    return DomainError(grpc.StatusCode.UNAVAILABLE, "BUS_UNAVAILABLE", message, retry_after_seconds=2)
 
 
 def _failed_precondition(reason: str, message: str, metadata: dict[str, str] | None = None) -> DomainError:

@@ -11,8 +11,8 @@ from mesh import pages
 from mesh.database import Database
 from mesh.ids import IdAllocator
 from order_rpc.sms_package import refusals, storage, tables
-from order_rpc.sms_package.domain import Order, OrderEvent, OrderStatus, Package, PaymentEvent, PaymentStatus, Policy
-from order_rpc.sms_package.payments import Payments
+from order_rpc.sms_package.cancelling import Cancelling
+from order_rpc.sms_package.domain import Order, OrderStatus, Package
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class OrderPage:
 class Orders:
     """The orders of brands. Another brand's order is not found."""
 
-    def __init__(self, database: Database, ids: IdAllocator, payments: Payments, policy: Policy) -> None:
+    def __init__(self, database: Database, ids: IdAllocator, cancelling: Cancelling, lifetime_ms: int) -> None:
         self._database = database
         self._ids = ids
-        self._payments = payments
-        self._policy = policy
+        self._cancelling = cancelling
+        self._lifetime_ms = lifetime_ms
 
     async def create(self, brand_id: int, request_id: str, package_id: str, quantity: int) -> Order:
         """Order a package; the same request gets the order that it made. Raises PACKAGE_NOT_FOUND, KEY_REUSED."""
@@ -48,7 +48,7 @@ class Orders:
                     package=package,
                     quantity=quantity,
                     created_at_ms=now_ms,
-                    expires_at_ms=now_ms + self._policy.order_lifetime_ms,
+                    expires_at_ms=now_ms + self._lifetime_ms,
                 )
                 # The same request in another process may be first: then its order is the one.
                 await self._database.insert_ignore(connection, tables.orders, [storage.order_row(order)])
@@ -74,20 +74,18 @@ class Orders:
         return OrderPage(kept, token)
 
     async def cancel(self, brand_id: int, order_id: int) -> Order:
-        """Cancel an unpaid order and close its payment; a repeat answers the same.
+        """Cancel an unpaid order and have its payment closed; a repeat answers the same.
 
         Raises ORDER_NOT_FOUND, ORDER_NOT_CANCELLABLE.
         """
         async with self._database.write() as connection:
             await _read(connection, brand_id, order_id)
-            if await storage.move_orders(connection, [order_id], OrderEvent.CANCEL):
-                await storage.move_payments(connection, [order_id], PaymentEvent.CLOSE)
+            await self._cancelling.cancel(connection, [order_id])
             order = await _read(connection, brand_id, order_id)
         if order.status is not OrderStatus.CANCELLED:
             raise refusals.order_not_cancellable(order)
-        if order.payment is not None and order.payment.status is PaymentStatus.CLOSED:
-            await self._payments.close_at_channel([order.payment])
-        return await self.get(brand_id, order_id)
+        await self._cancelling.publish()
+        return order
 
     async def list_packages(self) -> Sequence[Package]:
         """Read the catalogue by price."""

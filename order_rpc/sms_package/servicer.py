@@ -9,10 +9,10 @@ from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageJobServiceSer
 from mesh.errors import invalid_field
 from mesh.pages import PageRequest
 from mesh.timestamps import to_timestamp
-from order_rpc.sms_package.domain import Order, Package, Payment
-from order_rpc.sms_package.jobs import Jobs
-from order_rpc.sms_package.paid_events import PaidEvents
-from order_rpc.sms_package.payments import Payments
+from order_rpc.sms_package.cancelling import Cancelling
+from order_rpc.sms_package.domain import Order, Package
+from order_rpc.sms_package.grants import Grants
+from order_rpc.sms_package.payments import OrderPayments
 from order_rpc.sms_package.service import Orders
 
 Context = Any
@@ -20,9 +20,9 @@ Context = Any
 
 
 class OrderServicer(SmsPackageServiceServicer):
-    """What apps and the gateway's webhook call."""
+    """What apps call."""
 
-    def __init__(self, orders: Orders, payments: Payments) -> None:
+    def __init__(self, orders: Orders, payments: OrderPayments) -> None:
         self._orders = orders
         self._payments = payments
 
@@ -42,8 +42,8 @@ class OrderServicer(SmsPackageServiceServicer):
         )
 
     async def CreatePayment(self, request: pb.CreatePaymentRequest, context: Context) -> pb.CreatePaymentResponse:
-        payment = await self._payments.open(request.brand_id, int(request.order_id))
-        return pb.CreatePaymentResponse(payment=_payment(payment))
+        order = await self._payments.open(request.brand_id, int(request.order_id))
+        return pb.CreatePaymentResponse(payment=_payment(order))
 
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
         return pb.CancelOrderResponse(order=_order(await self._orders.cancel(request.brand_id, int(request.order_id))))
@@ -51,9 +51,6 @@ class OrderServicer(SmsPackageServiceServicer):
     async def ListPackages(self, request: pb.ListPackagesRequest, context: Context) -> pb.ListPackagesResponse:
         packages = await self._orders.list_packages()
         return pb.ListPackagesResponse(packages=[_package(package) for package in packages])
-
-    async def PaymentNotify(self, request: pb.PaymentNotifyRequest, context: Context) -> pb.PaymentNotifyResponse:
-        return pb.PaymentNotifyResponse(payment=_payment(await self._payments.notify(request.fields)))
 
     async def PutPackage(self, request: pb.PutPackageRequest, context: Context) -> pb.PutPackageResponse:
         package = Package(request.package_id, request.title, request.credits, request.price_fen, request.valid_days)
@@ -63,30 +60,25 @@ class OrderServicer(SmsPackageServiceServicer):
 class OrderJobServicer(SmsPackageJobServiceServicer):
     """What order_rmq calls."""
 
-    def __init__(self, jobs: Jobs, events: PaidEvents) -> None:
-        self._jobs = jobs
-        self._events = events
+    def __init__(self, grants: Grants, cancelling: Cancelling) -> None:
+        self._grants = grants
+        self._cancelling = cancelling
 
     async def GetPaidOrders(self, request: pb.GetPaidOrdersRequest, context: Context) -> pb.GetPaidOrdersResponse:
-        orders = await self._jobs.paid_orders(request.order_ids)
+        orders = await self._grants.paid_orders(request.order_ids)
         return pb.GetPaidOrdersResponse(orders=[_paid_order(order) for order in orders])
 
     async def RecordGrants(self, request: pb.RecordGrantsRequest, context: Context) -> pb.RecordGrantsResponse:
         lots = {grant.order_id: grant.lot_id for grant in request.grants}
         if len(lots) < len(request.grants):
             raise invalid_field("grants", "names an order more than once")
-        await self._jobs.record_grants(lots)
+        await self._grants.record(lots)
         return pb.RecordGrantsResponse()
-
-    async def PublishPaidEvents(
-        self, request: pb.PublishPaidEventsRequest, context: Context
-    ) -> pb.PublishPaidEventsResponse:
-        return pb.PublishPaidEventsResponse(published_count=await self._events.publish_due(request.events_max))
 
     async def CancelOverdueOrders(
         self, request: pb.CancelOverdueOrdersRequest, context: Context
     ) -> pb.CancelOverdueOrdersResponse:
-        return pb.CancelOverdueOrdersResponse(cancelled_count=await self._jobs.cancel_overdue(request.orders_max))
+        return pb.CancelOverdueOrdersResponse(cancelled_count=await self._cancelling.cancel_overdue(request.orders_max))
 
 
 def _order(order: Order) -> pb.Order:
@@ -97,21 +89,22 @@ def _order(order: Order) -> pb.Order:
         package=_package(order.package),
         quantity=order.quantity,
         amount_fen=order.amount_fen,
-        payment=_payment(order.payment) if order.payment else None,
+        payment=_payment(order) if order.payment.pay_id else None,
         create_time=to_timestamp(order.created_at_ms),
         expire_time=to_timestamp(order.expires_at_ms),
         lot_id=order.lot_id,
     )
 
 
-def _payment(payment: Payment) -> pb.Payment:
+def _payment(order: Order) -> pb.Payment:
+    payment = order.payment
     return pb.Payment(
-        payment_id=str(payment.payment_id),
+        payment_id=str(payment.pay_id),
         status=pb.PaymentStatus.Value(f"PAYMENT_STATUS_{payment.status}"),
-        amount_fen=payment.amount_fen,
+        amount_fen=order.amount_fen,
         trade_no=payment.trade_no,
         pay_url=payment.pay_url,
-        pay_time=to_timestamp(payment.paid_at_ms),
+        pay_time=to_timestamp(payment.pay_time_ms),
     )
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from mesh.ids import id_block_table
+from mesh.messages import consumed_message_table, produced_message_table
 
 metadata = sa.MetaData()
 
 id_block = id_block_table(metadata, "sms_package_id_block")
+
+produced_message = produced_message_table(metadata, "sms_package")
+consumed_message = consumed_message_table(metadata, "sms_package")
 
 
 def _id(name: str) -> sa.Column[int]:
@@ -51,34 +55,14 @@ orders = sa.Table(
     _time("created_at_ms"),
     _time("expires_at_ms"),
     _time("paid_at_ms"),
+    # The payment, as far as this service has heard of it.
+    sa.Column("pay_status", sa.String(10), nullable=False),
+    sa.Column("pay_id", sa.BigInteger, nullable=False),
+    sa.Column("trade_no", sa.String(64), nullable=False),
+    sa.Column("pay_url", sa.String(512), nullable=False),
+    _time("pay_time_ms"),
     sa.UniqueConstraint("brand_id", "request_id", name="sms_package_order_request"),
     sa.Index("sms_package_order_by_brand", "brand_id", "order_id"),
     sa.Index("sms_package_order_by_expiry", "status", "expires_at_ms"),
     sa.CheckConstraint("price_fen > 0 AND quantity > 0", name="sms_package_order_costs_something"),
-)
-
-payment = sa.Table(
-    "sms_package_payment",
-    metadata,
-    _id("payment_id"),
-    # An order has one payment.
-    sa.Column("order_id", sa.BigInteger, nullable=False, unique=True),
-    sa.Column("status", sa.String(10), nullable=False),
-    sa.Column("amount_fen", sa.BigInteger, nullable=False),
-    sa.Column("trade_no", sa.String(64), nullable=False),
-    sa.Column("pay_url", sa.String(512), nullable=False),
-    _time("created_at_ms"),
-    _time("paid_at_ms"),
-    sa.CheckConstraint("amount_fen > 0", name="sms_package_payment_amount_positive"),
-)
-
-# One row a paid order, from its payment until the cost center's grant is recorded.
-outbox = sa.Table(
-    "sms_package_outbox",
-    metadata,
-    _id("order_id"),
-    _time("created_at_ms"),
-    # When the event is to be published, for the first time or again.
-    _time("due_at_ms"),
-    sa.Index("sms_package_outbox_by_due", "due_at_ms"),
 )

@@ -1,5 +1,6 @@
 """Telling the merchant that a payment was made, until the merchant says {"code":"SUCCESS"} with HTTP 200."""
 
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,18 +24,35 @@ class NotificationCounts:
     abandoned: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What an attempt says of a payment, with the faults of the moment."""
+
+    payment: Payment
+    out_trade_no: str
+    amount: int
+    is_wrongly_signed: bool
+
+
+Write = Callable[[Telling], tuple[bytes, dict[str, str]]]
+"""How a channel says it: the body and its headers."""
+
+
 class Notifier:
     """Notifies the merchant of payments, as they are or as the faults of the moment have them."""
 
     def __init__(
         self,
         settings: Settings,
+        *,
         board: FaultBoard,
         queue: DeliveryQueue,
         pusher: Pusher,
         default_target: Callable[[], str],
+        write: Write,
     ) -> None:
         """Take the address for payments that name none as a function: it may change at run time."""
+        self._write = write
         self._settings = settings
         self._board = board
         self._queue = queue
@@ -44,7 +62,7 @@ class Notifier:
 
     def announce(self, payment: Payment) -> None:
         """Notify of a payment that was just made."""
-        merchant = payment.request.merchant_id
+        merchant = payment.order.merchant_id
         if self._board.draw(NoNotify, merchant):
             return
         late = self._board.draw(LateNotify, merchant)
@@ -59,32 +77,44 @@ class Notifier:
 
     async def notify(self, payment: Payment) -> bool:
         """Make one attempt; whether the merchant took it. Without an address the attempt fails."""
-        target = payment.request.notify_url or self._default_target()
+        target = payment.order.notify_url or self._default_target()
         if not target:
             return False
-        push = await self._pusher.post(target, self._write(payment))
+        body, headers = self._write(self._tell(payment))
+        push = await self._pusher.post_bytes(target, body, headers)
         payment.notifications.append(push)
         self.counts.attempts += 1
         acknowledged = push.says("code", "SUCCESS")
         self.counts.acknowledged += acknowledged
         return acknowledged
 
-    def _write(self, payment: Payment) -> JsonObject:
-        merchant = payment.request.merchant_id
+    def _tell(self, payment: Payment) -> Telling:
+        merchant = payment.order.merchant_id
         amount = self._board.draw(WrongAmount, merchant)
         unknown = self._board.draw(UnknownOrder, merchant)
-        body: JsonObject = {
-            "merchantId": merchant,
-            "tradeNo": payment.trade_no,
-            "outTradeNo": f"unknown-{payment.trade_no}" if unknown else payment.request.out_trade_no,
-            "amount": payment.request.amount + (amount.difference if amount else 0),
-            "status": payment.status,
-            "paidAt": payment.paid_at_ms,
-            "nonce": secrets.token_hex(16),
-        }
-        secret = self._settings.payment_secret.get_secret_value()
-        wrong_sign = self._board.draw(WrongSign, merchant)
-        return {**body, "sign": sign(f"not {secret}" if wrong_sign else secret, body)}
+        return Telling(
+            payment,
+            f"unknown-{payment.trade_no}" if unknown else payment.order.out_trade_no,
+            payment.order.amount + (amount.difference if amount else 0),
+            self._board.draw(WrongSign, merchant) is not None,
+        )
+
+
+def write_flat(secret: str, telling: Telling) -> tuple[bytes, dict[str, str]]:
+    """Write a notification as flat signed JSON."""
+    payment = telling.payment
+    body: JsonObject = {
+        "merchantId": payment.order.merchant_id,
+        "tradeNo": payment.trade_no,
+        "outTradeNo": telling.out_trade_no,
+        "amount": telling.amount,
+        "status": payment.status,
+        "paidAt": payment.paid_at_ms,
+        "nonce": secrets.token_hex(16),
+    }
+    signature = sign(f"not {secret}" if telling.is_wrongly_signed else secret, body)
+    written = json.dumps({**body, "sign": signature}, ensure_ascii=False).encode()
+    return written, {"Content-Type": "application/json"}
 
 
 class _NotificationDelivery:

@@ -15,16 +15,21 @@ from sandbox.targets import PushUrl
 OutTradeNo = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-class SignedRequest(BaseModel):
+class MerchantRequest(BaseModel):
     """What every request has. `timestamp` is in Unix seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
     merchant_id: str
-    out_trade_no: OutTradeNo
     timestamp: StrictInt
     nonce: str = Field(min_length=8, max_length=64)
     sign: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SignedRequest(MerchantRequest):
+    """What every request about a payment has."""
+
+    out_trade_no: OutTradeNo
 
 
 class CreateRequest(SignedRequest):
@@ -36,7 +41,20 @@ class CreateRequest(SignedRequest):
     notify_url: PushUrl = Field("", max_length=512)
 
 
-RequestT = TypeVar("RequestT", bound=SignedRequest)
+class RefundRequest(SignedRequest):
+    """A part of a payment to be paid back: `amount` in fen."""
+
+    out_refund_no: OutTradeNo
+    amount: StrictInt = Field(gt=0, le=10_000_000_000)
+
+
+class StatementRequest(MerchantRequest):
+    """A day whose statement is wanted, as YYYY-MM-DD in China."""
+
+    date: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+
+
+RequestT = TypeVar("RequestT", bound=MerchantRequest)
 
 
 def read_request(model: type[RequestT], body: bytes, settings: Settings) -> RequestT:

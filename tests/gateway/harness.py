@@ -13,8 +13,8 @@ from google.protobuf.descriptor import FileDescriptor
 
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.messagecenter.v1 import messagecenter_pb2, messagecenter_pb2_grpc
+from brandmesh.payment.v1 import payment_pb2, payment_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
-from brandmesh.smspackage.v1 import sms_package_pb2, sms_package_pb2_grpc
 from gateway import wiring
 from gateway.contracts import known_scopes
 from gateway.http_server import HttpServer
@@ -24,7 +24,7 @@ from gateway.settings import Settings
 from mesh.database import Database
 from mesh.server import Server
 from mesh.settings import RpcSettings
-from tests.gateway.servicer import CostCenter, MessageCenter, Orders, Sms
+from tests.gateway.servicer import CostCenter, MessageCenter, Payments, Sms
 
 BRAND = 1001
 """The brand of the usual key."""
@@ -41,7 +41,7 @@ class Served:
     gateway: wiring.Gateway
     settings: Settings
     sms: Sms
-    orders: Orders
+    payments: Payments
     message_center: MessageCenter
     key: str = field(default="", repr=False)
 
@@ -86,11 +86,11 @@ CompileProto = Callable[[str], FileDescriptor]
 async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> AsyncIterator[Served]:
     """Start the peers and the gateway; `changes` are settings."""
     async with AsyncExitStack() as stack:
-        sms, costcenter, orders, center = Sms(), CostCenter(), Orders(), MessageCenter()  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
+        sms, costcenter, payments, center = Sms(), CostCenter(), Payments(), MessageCenter()  # type: ignore[abstract]  # the rest is UNIMPLEMENTED
         peers = {
             "sms": await start_peer(stack, sms, sms_pb2, sms_pb2_grpc, "SmsService"),
             "costcenter": await start_peer(stack, costcenter, costcenter_pb2, costcenter_pb2_grpc, "CostCenterService"),
-            "order": await start_peer(stack, orders, sms_package_pb2, sms_package_pb2_grpc, "SmsPackageService"),
+            "order": await start_peer(stack, payments, payment_pb2, payment_pb2_grpc, "PaymentService"),
             "messagecenter": await start_peer(
                 stack,
                 center,
@@ -121,7 +121,7 @@ async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> Asy
         http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
         database = Database(settings.database_url, pool_size=1)
         stack.push_async_callback(database.close)
-        served = Served(f"http://127.0.0.1:{port}", port, http, database, gateway, settings, sms, orders, center)
+        served = Served(f"http://127.0.0.1:{port}", port, http, database, gateway, settings, sms, payments, center)
         _, served.key = await served.make_key()
         try:
             yield served

@@ -7,8 +7,8 @@ import grpc
 
 from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.messagecenter.v1 import im_call_pb2, messagecenter_pb2, messagecenter_pb2_grpc
+from brandmesh.payment.v1 import payment_pb2, payment_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
-from brandmesh.smspackage.v1 import sms_package_pb2, sms_package_pb2_grpc
 from mesh.batch_method import BatchMethod
 from mesh.errors import DomainError
 
@@ -85,18 +85,18 @@ class CostCenter(costcenter_pb2_grpc.CostCenterServiceServicer):
         return costcenter_pb2.GetSmsAccountResponse(brand_id=request.brand_id)
 
 
-class Orders(sms_package_pb2_grpc.SmsPackageServiceServicer):
+class Payments(payment_pb2_grpc.PaymentServiceServicer):
     def __init__(self) -> None:
-        self.notifications: list[dict[str, str]] = []
+        self.notifications: list[payment_pb2.PaymentNotifyRequest] = []
         self.refusal: DomainError | None = None
 
     async def PaymentNotify(
-        self, request: sms_package_pb2.PaymentNotifyRequest, context: Any
-    ) -> sms_package_pb2.PaymentNotifyResponse:
-        self.notifications.append(dict(request.fields))
+        self, request: payment_pb2.PaymentNotifyRequest, context: Any
+    ) -> payment_pb2.PaymentNotifyResponse:
+        self.notifications.append(request)
         if self.refusal is not None:
             raise self.refusal
-        return sms_package_pb2.PaymentNotifyResponse()
+        return payment_pb2.PaymentNotifyResponse()
 
 
 class MessageCenter(

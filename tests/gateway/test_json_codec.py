@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brandmesh.costcenter.v1 import costcenter_pb2
+from brandmesh.messagecenter.v1 import im_call_pb2
 from brandmesh.sms.v1 import sms_pb2
 from brandmesh.smspackage.v1 import sms_package_pb2
 from gateway.transcoding.json_decoding import body_decoder
@@ -30,7 +31,7 @@ REQUESTS: list[type[Message]] = [
     sms_package_pb2.CreateOrderRequest,
     costcenter_pb2.GrantSmsPackageRequest,
     costcenter_pb2.SmsSendStatusCallBackRequest,
-    sms_package_pb2.PaymentNotifyRequest,
+    im_call_pb2.SendImCallRequest,
 ]
 RESPONSES: list[type[Message]] = [
     sms_pb2.SendSmsResponse,
@@ -231,11 +232,10 @@ def test_path_leads_into_lists_of_messages() -> None:
 
 
 def test_map_holds_strings() -> None:
-    assert decode(
-        sms_package_pb2.PaymentNotifyRequest, b'{"fields": {"a": "1:2"}}'
-    ) == sms_package_pb2.PaymentNotifyRequest(fields={"a": "1:2"})
-    assert refusal('{"fields": {"a": 1}}', sms_package_pb2.PaymentNotifyRequest) == ("fields.a", "must be a string")
-    assert refusal('{"fields": {"a": "1", "a": "2"}}', sms_package_pb2.PaymentNotifyRequest) == ("a", "is given twice")
+    request = im_call_pb2.SendImCallRequest
+    assert decode(request, b'{"callParams": {"a": "1:2"}}') == request(callParams={"a": "1:2"})
+    assert refusal('{"callParams": {"a": 1}}', request) == ("callParams.a", "must be a string")
+    assert refusal('{"callParams": {"a": "1", "a": "2"}}', request) == ("a", "is given twice")
 
 
 def test_two_sides_of_a_oneof_are_refused(compile_proto: CompileProto) -> None:

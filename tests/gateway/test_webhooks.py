@@ -108,7 +108,33 @@ NOTIFICATION = {"outTradeNo": "5", "tradeNo": "T1", "amountFen": 990, "status": 
 async def test_payment_is_handed_on_as_text(served: Served) -> None:
     status, answer, _ = await ask(served, "POST", "/webhooks/payment", json=NOTIFICATION, headers={})
     assert (status, answer) == (200, {"code": "SUCCESS"})
-    assert served.orders.notifications[-1] == {**NOTIFICATION, "amountFen": "990"}
+    taken = served.payments.notifications[-1]
+    assert (taken.channel, dict(taken.fields)) == ("", {**NOTIFICATION, "amountFen": "990"})
+
+
+async def test_notification_of_another_channel_is_handed_on_as_it_came(served: Served) -> None:
+    body = b'{"id": "EV-1",\n "resource": {"ciphertext": "c2VhbGVk"}}'
+    headers = {"Wechatpay-Signature": "c2ln" * 80, "Wechatpay-Nonce": "n1", "X-Long": "x" * 1025}
+    status, answer, _ = await ask(served, "POST", "/webhooks/payment/wechat", data=body, headers=headers)
+    assert (status, answer) == (200, {"code": "SUCCESS"})
+    taken = served.payments.notifications[-1]
+    assert (taken.channel, taken.body, dict(taken.fields)) == ("wechat", body, {})
+    assert (taken.headers["wechatpay-signature"], taken.headers["wechatpay-nonce"]) == ("c2ln" * 80, "n1")
+    assert "x-long" not in taken.headers
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\x00", b'{"a": "1", "a": "2"}', orjson.dumps(dict.fromkeys(map(str, range(33)), "a"))]
+)
+async def test_body_of_another_channel_need_not_be_flat(served: Served, body: bytes) -> None:
+    status, _, _ = await ask(served, "POST", "/webhooks/payment/wechat", data=body, headers={})
+    assert status == 200
+    assert (served.payments.notifications[-1].body, dict(served.payments.notifications[-1].fields)) == (body, {})
+
+
+async def test_oversized_body_of_another_channel_is_refused(served: Served) -> None:
+    status, answer, _ = await ask(served, "POST", "/webhooks/payment/wechat", data=b" " * 65_537, headers={})
+    assert (status, answer) == (413, {"code": "FAIL", "reason": "BODY_TOO_LARGE"})
 
 
 @pytest.mark.parametrize(
@@ -127,10 +153,10 @@ async def test_payment_is_handed_on_as_text(served: Served) -> None:
     ],
 )
 async def test_payment_that_is_not_flat_is_refused_for_good(served: Served, body: bytes) -> None:
-    count = len(served.orders.notifications)
+    count = len(served.payments.notifications)
     status, answer, _ = await ask(served, "POST", "/webhooks/payment", data=body, headers={})
     assert (status, answer) == (400, {"code": "FAIL", "reason": "JSON_MALFORMED"})
-    assert len(served.orders.notifications) == count
+    assert len(served.payments.notifications) == count
 
 
 async def test_oversized_payment_is_refused(served: Served) -> None:
@@ -152,11 +178,11 @@ async def test_oversized_payment_is_refused(served: Served) -> None:
 async def test_payment_refusals_tell_whether_a_repeat_helps(
     served: Served, code: grpc.StatusCode, reason: str, status: int
 ) -> None:
-    served.orders.refusal = DomainError(code, reason, "no")
+    served.payments.refusal = DomainError(code, reason, "no")
     try:
         answer = await ask(served, "POST", "/webhooks/payment", json=NOTIFICATION, headers={})
     finally:
-        served.orders.refusal = None
+        served.payments.refusal = None
     assert answer[:2] == (status, {"code": "FAIL", "reason": reason})
 
 

@@ -23,7 +23,7 @@ from tests.databases import SERVER_URL
 PROCESSES = 4
 ROOT = Path(__file__).parents[2]
 SERVICES = (
-    "costcenter_rpc", "sms_rpc", "messagecenter_rpc", "txim_rpc", "gateway", "order_rpc/flash_sale", "order_rpc/coupon", "order_rpc/goods", "order_rpc/order", "order_rpc/sms_package", "order_rpc/user",
+    "costcenter_rpc", "sms_rpc", "messagecenter_rpc", "txim_rpc", "gateway", "order_rpc/flash_sale", "order_rpc/cart", "order_rpc/coupon", "order_rpc/goods", "order_rpc/order", "order_rpc/payment", "order_rpc/sms_package", "order_rpc/user",
     "order_rpc/wallet",
 )  # fmt: skip
 

@@ -519,7 +519,7 @@ class PaymentNotifyRequest(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
-    """The channel."""
+    """The channel. Empty: the first that is set up."""
     body: _builtins.bytes
     """The body as it came."""
     @_builtins.property

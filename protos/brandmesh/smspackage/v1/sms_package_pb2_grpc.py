@@ -26,9 +26,9 @@ if _version_not_supported:
 
 
 class SmsPackageServiceStub:
-    """What apps and the gateway's webhook call. Refusals carry google.rpc.ErrorInfo with one of the reasons
-    PACKAGE_NOT_FOUND, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, PAYMENT_NOT_FOUND, PAYMENT_AMOUNT_WRONG,
-    PAYMENT_SIGNATURE_WRONG, ORDER_CANCELLED, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE.
+    """What apps call. Refusals carry google.rpc.ErrorInfo with one of the reasons PACKAGE_NOT_FOUND, ORDER_NOT_FOUND,
+    ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE. Payments themselves, and what
+    channels tell of them, are the payment service's (brandmesh.payment.v1).
     """
 
     def __init__(self, channel):
@@ -67,11 +67,6 @@ class SmsPackageServiceStub:
                 request_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.ListPackagesRequest.SerializeToString,
                 response_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.ListPackagesResponse.FromString,
                 _registered_method=True)
-        self.PaymentNotify = channel.unary_unary(
-                '/brandmesh.smspackage.v1.SmsPackageService/PaymentNotify',
-                request_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PaymentNotifyRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PaymentNotifyResponse.FromString,
-                _registered_method=True)
         self.PutPackage = channel.unary_unary(
                 '/brandmesh.smspackage.v1.SmsPackageService/PutPackage',
                 request_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PutPackageRequest.SerializeToString,
@@ -80,9 +75,9 @@ class SmsPackageServiceStub:
 
 
 class SmsPackageServiceServicer:
-    """What apps and the gateway's webhook call. Refusals carry google.rpc.ErrorInfo with one of the reasons
-    PACKAGE_NOT_FOUND, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, PAYMENT_NOT_FOUND, PAYMENT_AMOUNT_WRONG,
-    PAYMENT_SIGNATURE_WRONG, ORDER_CANCELLED, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE.
+    """What apps call. Refusals carry google.rpc.ErrorInfo with one of the reasons PACKAGE_NOT_FOUND, ORDER_NOT_FOUND,
+    ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE. Payments themselves, and what
+    channels tell of them, are the payment service's (brandmesh.payment.v1).
     """
 
     def CreateOrder(self, request, context):
@@ -122,13 +117,6 @@ class SmsPackageServiceServicer:
 
     def ListPackages(self, request, context):
         """The SMS packages that can be bought.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def PaymentNotify(self, request, context):
-        """Takes the payment channel's signed notification. Called by the gateway's webhook.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,11 +162,6 @@ def add_SmsPackageServiceServicer_to_server(servicer, server):
                     request_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.ListPackagesRequest.FromString,
                     response_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.ListPackagesResponse.SerializeToString,
             ),
-            'PaymentNotify': grpc.unary_unary_rpc_method_handler(
-                    servicer.PaymentNotify,
-                    request_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PaymentNotifyRequest.FromString,
-                    response_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PaymentNotifyResponse.SerializeToString,
-            ),
             'PutPackage': grpc.unary_unary_rpc_method_handler(
                     servicer.PutPackage,
                     request_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PutPackageRequest.FromString,
@@ -193,9 +176,9 @@ def add_SmsPackageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SmsPackageService:
-    """What apps and the gateway's webhook call. Refusals carry google.rpc.ErrorInfo with one of the reasons
-    PACKAGE_NOT_FOUND, ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, PAYMENT_NOT_FOUND, PAYMENT_AMOUNT_WRONG,
-    PAYMENT_SIGNATURE_WRONG, ORDER_CANCELLED, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE.
+    """What apps call. Refusals carry google.rpc.ErrorInfo with one of the reasons PACKAGE_NOT_FOUND, ORDER_NOT_FOUND,
+    ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE, KEY_REUSED, PAYMENT_CHANNEL_UNAVAILABLE. Payments themselves, and what
+    channels tell of them, are the payment service's (brandmesh.payment.v1).
     """
 
     @staticmethod
@@ -361,33 +344,6 @@ class SmsPackageService:
             _registered_method=True)
 
     @staticmethod
-    def PaymentNotify(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/brandmesh.smspackage.v1.SmsPackageService/PaymentNotify',
-            brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PaymentNotifyRequest.SerializeToString,
-            brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PaymentNotifyResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
     def PutPackage(request,
             target,
             options=(),
@@ -416,8 +372,7 @@ class SmsPackageService:
 
 
 class SmsPackageJobServiceStub:
-    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
-    BUS_UNAVAILABLE.
+    """What order_rmq calls. Refusals carry the reason GRANT_REFUSED: the order is not paid, or has another lot.
     """
 
     def __init__(self, channel):
@@ -436,11 +391,6 @@ class SmsPackageJobServiceStub:
                 request_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.RecordGrantsRequest.SerializeToString,
                 response_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.RecordGrantsResponse.FromString,
                 _registered_method=True)
-        self.PublishPaidEvents = channel.unary_unary(
-                '/brandmesh.smspackage.v1.SmsPackageJobService/PublishPaidEvents',
-                request_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PublishPaidEventsRequest.SerializeToString,
-                response_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PublishPaidEventsResponse.FromString,
-                _registered_method=True)
         self.CancelOverdueOrders = channel.unary_unary(
                 '/brandmesh.smspackage.v1.SmsPackageJobService/CancelOverdueOrders',
                 request_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.CancelOverdueOrdersRequest.SerializeToString,
@@ -449,8 +399,7 @@ class SmsPackageJobServiceStub:
 
 
 class SmsPackageJobServiceServicer:
-    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
-    BUS_UNAVAILABLE.
+    """What order_rmq calls. Refusals carry the reason GRANT_REFUSED: the order is not paid, or has another lot.
     """
 
     def GetPaidOrders(self, request, context):
@@ -462,13 +411,6 @@ class SmsPackageJobServiceServicer:
 
     def RecordGrants(self, request, context):
         """Records that the cost center granted the packages of orders.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def PublishPaidEvents(self, request, context):
-        """Publishes paid events that the outbox still holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -494,11 +436,6 @@ def add_SmsPackageJobServiceServicer_to_server(servicer, server):
                     request_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.RecordGrantsRequest.FromString,
                     response_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.RecordGrantsResponse.SerializeToString,
             ),
-            'PublishPaidEvents': grpc.unary_unary_rpc_method_handler(
-                    servicer.PublishPaidEvents,
-                    request_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PublishPaidEventsRequest.FromString,
-                    response_serializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PublishPaidEventsResponse.SerializeToString,
-            ),
             'CancelOverdueOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelOverdueOrders,
                     request_deserializer=brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.CancelOverdueOrdersRequest.FromString,
@@ -513,8 +450,7 @@ def add_SmsPackageJobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SmsPackageJobService:
-    """What order_rmq calls. Refusals carry one of the reasons GRANT_REFUSED (the order is not paid, or has another lot) and
-    BUS_UNAVAILABLE.
+    """What order_rmq calls. Refusals carry the reason GRANT_REFUSED: the order is not paid, or has another lot.
     """
 
     @staticmethod
@@ -561,33 +497,6 @@ class SmsPackageJobService:
             '/brandmesh.smspackage.v1.SmsPackageJobService/RecordGrants',
             brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.RecordGrantsRequest.SerializeToString,
             brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.RecordGrantsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PublishPaidEvents(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/brandmesh.smspackage.v1.SmsPackageJobService/PublishPaidEvents',
-            brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PublishPaidEventsRequest.SerializeToString,
-            brandmesh_dot_smspackage_dot_v1_dot_sms__package__pb2.PublishPaidEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

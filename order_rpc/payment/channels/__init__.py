@@ -1,0 +1,1 @@
+"""Payment channels: where payments are opened, told of, paid back and accounted for."""

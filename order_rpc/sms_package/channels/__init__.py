@@ -1,1 +1,0 @@
-"""Payment channels: where a payment is opened, closed, and told of."""
