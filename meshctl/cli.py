@@ -22,7 +22,7 @@ from mesh.bus.connect import connect_bus
 from mesh.bus.port import DEAD_REASON_HEADER, DEAD_SUFFIX, Bus, BusUnavailableError
 from mesh.channel import Peer
 from mesh.errors import DomainError
-from meshctl import demo, demo_im
+from meshctl import demo, demo_im, demo_orders
 from meshctl.app import App, Json
 from meshctl.local import AlreadyRunningError, LocalMesh, LocalOptions, run_local
 from meshctl.supervisor import ProcessFailedError
@@ -44,7 +44,7 @@ def run(
     state: Annotated[Path, typer.Option(help="Directory of databases, logs and queues")] = Path("var"),
     fixed_ports: Annotated[bool, typer.Option(help="Use the usual ports where they are free")] = True,
 ) -> None:
-    """Run the whole mesh with the sandbox here, send one SMS, make one IM call, and serve until Ctrl-C."""
+    """Run the whole mesh with the sandbox here, show what it does, and serve until Ctrl-C."""
     try:
         asyncio.run(_run(LocalOptions(state.resolve(), fixed_ports)))
     except (AlreadyRunningError, ProcessFailedError) as error:
@@ -78,6 +78,7 @@ async def _serve(options: LocalOptions) -> None:
             app = App(session, mesh.gateway_url, brands[0].brand_id, brands[0].api_key)
             _show_sms(await demo.send_one(app))
             _show_call(await demo_im.call_kitchen(app))
+            _show_orders(await demo_orders.show(app))
         _show_addresses(mesh, brands)
         await mesh.supervisor.wait()
 
@@ -100,6 +101,23 @@ def _show_call(answer: Json) -> None:
         due = datetime.fromisoformat(record["dueTime"]).astimezone().strftime("%H:%M:%S")
         records.add_row(record["channel"], repeat, record["status"], due, escape(record["text"]))
     console.print(records)
+
+
+def _show_orders(shown: demo_orders.Shown) -> None:
+    order = shown.order["order"]
+    title = f"Order {order['orderId']}: {order['orderAmount']} yuan, {order['moneyPaid']} of them coins"
+    steps = Table(title=title, title_justify="left")
+    for heading in ("step", "time"):
+        steps.add_column(heading)
+    for event in shown.order["events"]:
+        steps.add_row(event["event"], event["eventTime"])
+    console.print(steps)
+    sale, attempt = shown.flash_sale, shown.flash_attempt
+    sales = Table(title=f"Flash sale {sale['flashSaleId']}: {sale['goodsName']}", title_justify="left")
+    for heading in ("price", "left", "attempt", "order"):
+        sales.add_column(heading)
+    sales.add_row(sale["price"], str(sale["leftNumber"]), attempt["status"], attempt["orderId"])
+    console.print(sales)
 
 
 def _show_addresses(mesh: LocalMesh, brands: list[demo.DemoBrand]) -> None:

@@ -117,8 +117,10 @@ async def _working_keys(mesh: LocalMesh, known: dict[int, str]) -> dict[int, str
 
 
 async def _works(mesh: LocalMesh, session: aiohttp.ClientSession, brand_id: int, key: str) -> bool:
-    status, _ = await App(session, mesh.gateway_url, brand_id, key).call("GET", "/smsAccount")
-    return status == HTTPStatus.OK
+    app = App(session, mesh.gateway_url, brand_id, key)
+    # A key of an earlier version lacks the scopes of what came since.
+    answers = [await app.call("GET", path) for path in ("/smsAccount", "/goods")]
+    return all(status == HTTPStatus.OK for status, _ in answers)
 
 
 async def create_key(database_url: str, brands: str) -> str:

@@ -98,9 +98,9 @@ class Shop:
 
     # The buyer.
 
-    def request(self, lines: Lines, **changes: Any) -> pb.CreateOrderRequest:
+    def request(self, bought: Lines, **changes: Any) -> pb.CreateOrderRequest:
         """What an app sends that shows its user the right prices, with changes."""
-        goods_fen = sum(to_fen(goods.goods_price, "") * number for goods, number in lines)
+        goods_fen = sum(to_fen(goods.goods_price, "") * number for goods, number in bought)
         fee_fen = shipping_fee_fen(goods_fen)
         fields = {
             "brand_id": BRAND,
@@ -108,7 +108,7 @@ class Shop:
             "request_id": self.running.next_id(),
             "lines": [
                 pb.CreateOrderLine(goods_id=goods.goods_id, goods_number=number, goods_price=goods.goods_price)
-                for goods, number in lines
+                for goods, number in bought
             ],
             "shipping_fee": to_yuan(fee_fen),
             "order_amount": to_yuan(goods_fen + fee_fen),
@@ -117,8 +117,8 @@ class Shop:
         }
         return pb.CreateOrderRequest(**fields | changes)
 
-    async def order(self, lines: Lines, **changes: Any) -> pb.Order:
-        return await self.place(self.request(lines, **changes))
+    async def order(self, bought: Lines, **changes: Any) -> pb.Order:
+        return await self.place(self.request(bought, **changes))
 
     async def place(self, request: pb.CreateOrderRequest) -> pb.Order:
         return (await self.call(self.orders.CreateOrder, request)).order

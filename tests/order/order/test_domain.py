@@ -49,7 +49,7 @@ def test_every_stage_but_the_first_is_reached_and_terminal_ones_are_left_by_noth
             assert target == source
 
 
-@pytest.mark.parametrize(("stage", "event"), itertools.product(sorted(REACHED), OrderEvent))
+@pytest.mark.parametrize(("stage", "event"), list(itertools.product(sorted(REACHED), OrderEvent)))
 def test_an_event_is_a_row_of_the_table_or_refused(stage: Stage, event: OrderEvent) -> None:
     target = ORDER_TRANSITIONS.get((stage, event))
     changing = {source for some in sources(event).values() for source in some}

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from order_rpc.coupon import tables as coupon_tables
-from tests.order.order.coins import give_coins
 
 from brandmesh.order.v1 import order_pb2 as pb
 from mesh.errors import DomainError
 from mesh.testing import eventually
+from order_rpc.coupon import tables as coupon_tables
 from order_rpc.goods import tables as goods_tables
 from order_rpc.order import tables
 from order_rpc.wallet import tables as wallet_tables
+from tests.order.order.coins import give_coins
 from tests.order.order.shop import BRAND, OTHER_USER, USER, Shop
 
 
