@@ -10,7 +10,19 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from bench import batch_sms, brands, im_lateness, isolation, ledger, memory, orders, raw_limits, single_sms, start_time
+from bench import (
+    batch_sms,
+    brands,
+    flash_sale,
+    im_lateness,
+    isolation,
+    ledger,
+    memory,
+    orders,
+    raw_limits,
+    single_sms,
+    start_time,
+)
 from bench.engine_choice import HOME, DatabaseEngine, DatabaseName, running_database
 from bench.figures import Figure, show, write
 from engines.engine import EngineMissingError
@@ -28,6 +40,7 @@ ROWS: dict[str, Row] = {
     "orders": orders.measure,
     **{f"single-sms-{number}": partial(single_sms.measure, connections=number) for number in single_sms.MESSAGES},
     "batch-sms": batch_sms.measure,
+    "flash-sale": flash_sale.measure,
     "isolation": isolation.measure,
     "isolation-codes-apart": partial(isolation.measure, codes_apart=True),
     "memory": memory.measure,

@@ -51,6 +51,17 @@ class Seen:
     cpu_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of some requests. `last_body` is the body of the last answer."""
+
+    began_at: float
+    ended_at: float
+    latencies_ms: list[float]
+    last_body: bytes
+    cpu_seconds: float
+
+
 class Connection(Protocol):
     """One connection with at most one request under way. `sent_at` is a time of the performance counter."""
 
@@ -81,17 +92,22 @@ def main() -> None:
 
 def run(plan: Plan) -> Seen:
     """Send everything, and wait for every answer. Raises LoadError."""
-    requests = list(rendered(plan))
+    played = play(plan.host, plan.port, plan.connections, list(rendered(plan)))
+    last_message_id = json.loads(played.last_body)["messages"][0]["messageId"]
+    return Seen(played.began_at, played.ended_at, played.latencies_ms, last_message_id, played.cpu_seconds)
+
+
+def play(host: str, port: int, connections: int, requests: Sequence[bytes]) -> Played:
+    """Send whole requests over so many connections, and wait for every answer. Raises LoadError."""
     with selectors.DefaultSelector() as selector, ExitStack() as stack:
-        connections = [_Connection(plan.host, plan.port) for _ in range(plan.connections)]
-        for connection in connections:
+        opened = [_Connection(host, port) for _ in range(connections)]
+        for connection in opened:
             stack.enter_context(connection.socket)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
         cpu_before, began_at = time.process_time(), time.time()
-        latencies_ms, last = exchange(selector, connections, requests)
+        latencies_ms, last = exchange(selector, opened, requests)
         ended_at, cpu_after = time.time(), time.process_time()
-    last_message_id = json.loads(last.body)["messages"][0]["messageId"]
-    return Seen(began_at, ended_at, latencies_ms, last_message_id, cpu_after - cpu_before)
+    return Played(began_at, ended_at, latencies_ms, last.body, cpu_after - cpu_before)
 
 
 def rendered(plan: Plan) -> Iterator[bytes]:

@@ -121,7 +121,7 @@ async def running_naive(database: DatabaseEngine) -> AsyncIterator[NaiveLedger]:
     async with AsyncExitStack() as stack:
         state = stack.enter_context(empty_directory())
         url = await stack.enter_async_context(database.databases(state, [_NAME]))
-        begin = await stack.enter_async_context(_transactions(url.replace("{service}", _NAME)))
+        begin = await stack.enter_async_context(transactions(url.replace("{service}", _NAME)))
         async with begin() as connection:
             await connection.run_sync(_metadata.create_all)
         ledger = NaiveLedger(begin)
@@ -130,7 +130,7 @@ async def running_naive(database: DatabaseEngine) -> AsyncIterator[NaiveLedger]:
 
 
 @asynccontextmanager
-async def _transactions(url: str) -> AsyncIterator[Begin]:
+async def transactions(url: str) -> AsyncIterator[Begin]:
     """Connect as the cost center does, without its question before each transaction whether the server is there."""
     database = Database(url)
     if database.is_sqlite:

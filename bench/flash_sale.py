@@ -1,0 +1,131 @@
+"""A flash sale: 100,000 attempts of 20,000 users for 1,000 of something, beside the naive way on the same database.
+
+Everything runs as it does for users: the gateway, order_rpc with all its services, order_rmq behind it, the wallet that
+takes the coins. The client's processor time is part of it: it runs on the same machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+from bench import flash_sale_load, http_load, naive_flash_sale
+from bench.engine_choice import DatabaseEngine
+from bench.figures import Figure, at_least, at_most, over_runs, percentile, ratios
+from bench.flash_sale_client import Client
+from bench.local import Measured, measured_mesh
+from bench.naive import CALLERS
+from mesh.batch import unpack
+from mesh.channel import Peer
+from mesh.errors import DomainError
+
+ROW = "flash sale"
+STOCK, ATTEMPTS, USERS = 1000, 100_000, 20_000
+NAIVE_SHARE = 20
+"""The naive way gets one in so many of stock, attempts and users: its rate is what counts."""
+
+REST_CONNECTIONS = 64
+REST_ATTEMPTS = 10_000
+"""All of them get something: that is what costs most."""
+
+_FIRST_REST_USER_ID = 1_000_001
+
+
+_ATTEMPTS, _NAIVE = "Batch rpcs, attempts", f"naive, best of {'/'.join(map(str, CALLERS))} callers"
+_SETTLED, _SOLD, _LEFT = "sold and paid", "sold", "left"
+_REST_RATE, _P50, _P99 = "REST, bought", "REST, admission p50", "REST, admission p99"
+_UNITS = {_ATTEMPTS: "attempts/s", _NAIVE: "attempts/s", _SETTLED: "orders/s", _REST_RATE: "attempts/s"}
+
+
+async def measure(database: DatabaseEngine, runs: int) -> list[Figure]:
+    """Measure `runs` times on one mesh, each a sale and users of its own, after a short one that warms it up."""
+    async with measured_mesh(database) as measured, _client(measured) as client:
+        await _sell(client, ATTEMPTS // 10)
+        results = [
+            {
+                **await _sell(client, ATTEMPTS),
+                **await _sell_over_rest(measured, client),
+                _NAIVE: await naive_flash_sale.best_rate(database, *_naive_load()),
+            }
+            for _ in range(runs)
+        ]
+    targets = {_SOLD: at_least(STOCK), _LEFT: at_most(0), _P99: at_most(50)}
+    figures = {
+        name: Figure(
+            ROW, name, _UNITS.get(name, "ms" if name in {_P50, _P99} else "goods"), one.values, targets.get(name)
+        )
+        for name, one in ((one.what, one) for one in over_runs(ROW, "", results))
+    }
+    ratio = ratios(ROW, "attempts to naive", figures[_ATTEMPTS], figures[_NAIVE], at_least(20))
+    return [*figures.values(), ratio]
+
+
+def _naive_load() -> tuple[list[int], int]:
+    return naive_flash_sale.tries(ATTEMPTS // NAIVE_SHARE, USERS // NAIVE_SHARE), STOCK // NAIVE_SHARE
+
+
+async def _sell(client: Client, attempts: int) -> dict[str, float]:
+    """Sell by Batch rpcs, until all of it is paid."""
+    users = USERS * attempts // ATTEMPTS
+    await client.fund(range(1, users + 1))
+    sale_id = await client.publish(STOCK * attempts // ATTEMPTS)
+    batches = client.requests(sale_id, naive_flash_sale.tries(attempts, users))
+    began = time.perf_counter()
+    results = await client.buy(batches)
+    taken_seconds = time.perf_counter() - began
+    answers = unpack(results)
+    bought = [one.attempt for one in answers if not isinstance(one, DomainError)]
+    sold = await client.until_settled(bought)
+    settled_seconds = time.perf_counter() - began
+    return {
+        _ATTEMPTS: attempts / taken_seconds,
+        _SETTLED: sold / settled_seconds,
+        _SOLD: sold,
+        _LEFT: await client.left(sale_id),
+    }
+
+
+async def _sell_over_rest(measured: Measured, client: Client) -> dict[str, float]:
+    """Sell to one user after the other over REST, each of whom gets something."""
+    await client.fund(range(_FIRST_REST_USER_ID, _FIRST_REST_USER_ID + REST_ATTEMPTS))
+    sale_id = await client.publish(REST_ATTEMPTS)
+    address, app = urlsplit(measured.mesh.gateway_url), measured.apps[0]
+    plan = flash_sale_load.Plan(
+        host=address.hostname or "",
+        port=address.port or 80,
+        brand_id=app.brand_id,
+        api_key=app.api_key,
+        flash_sale_id=sale_id,
+        first_user_id=_FIRST_REST_USER_ID,
+        connections=REST_CONNECTIONS,
+        attempts=REST_ATTEMPTS,
+    )
+    load = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", flash_sale_load.__name__), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await load.communicate(json.dumps(asdict(plan)).encode())
+    if load.returncode:
+        raise http_load.LoadError(f"the load ended with code {load.returncode}; what it said stands above")
+    seen = flash_sale_load.Seen(**json.loads(output))
+    if await client.left(sale_id):
+        raise AssertionError("not everybody got something")
+    return {
+        _REST_RATE: REST_ATTEMPTS / (seen.ended_at - seen.began_at),
+        _P50: percentile(seen.latencies_ms, 50),
+        _P99: percentile(seen.latencies_ms, 99),
+    }
+
+
+@asynccontextmanager
+async def _client(measured: Measured) -> AsyncIterator[Client]:
+    peer = Peer("order", measured.mesh.grpc_addresses["order"])
+    try:
+        yield Client(peer, measured.apps[0].brand_id)
+    finally:
+        await peer.close()
