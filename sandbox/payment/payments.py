@@ -76,6 +76,11 @@ class PaymentBook:
         """Iterate over the payments kept, the oldest first."""
         return iter(self._by_trade_no.values())
 
+    def latest(self, before: int) -> Iterator[Payment]:
+        """Iterate over the payments kept, the newest first; of those before a trade_no, or all where it is 0."""
+        newest = reversed(self._by_trade_no.values())
+        return (payment for payment in newest if not before or int(payment.trade_no) < before)
+
     def create(self, order: Order, origin: str) -> Payment:
         """Open a payment, or return the one that the same order has opened.
 

@@ -9,7 +9,9 @@ from tests.sandbox.harness import (
     Json,
     Sandbox,
     eventually,
+    number,
     quick_settings,
+    rows,
     running_sandbox,
     section,
 )
@@ -187,3 +189,20 @@ async def test_only_the_last_payments_are_kept() -> None:
         status, _ = await sandbox.post_status("/pay/v1/payments/order-0:query", signed(outTradeNo="order-0"))
         assert status == 404
         assert (await query(sandbox, "order-1"))["status"] == "NOTPAY"
+
+
+async def test_the_admin_sees_all_payments_with_their_refunds_newest_first(sandbox: Sandbox) -> None:
+    for place in (1, 2, 3):
+        await create(sandbox, outTradeNo=f"order-{place}")
+    await pay(sandbox, await create(sandbox, outTradeNo="order-2"))
+    await sandbox.post("/pay/v1/refunds", signed(outTradeNo="order-2", outRefundNo="refund-1", amount=345))
+
+    first = await sandbox.get("/admin/payments", {"limit": 2})
+    last = await sandbox.get("/admin/payments", {"limit": 2, "before": number(first["next_before"])})
+
+    shown = [*rows(first["payments"]), *rows(last["payments"])]
+    expected = [("order-3", "NOTPAY"), ("order-2", "SUCCESS"), ("order-1", "NOTPAY")]
+    assert [(one["outTradeNo"], one["status"]) for one in shown] == expected
+    [refund] = rows(shown[1]["refunds"])
+    assert (refund["outRefundNo"], refund["amount"]) == ("refund-1", 345)
+    assert last["next_before"] == 0
