@@ -7,18 +7,10 @@ from dataclasses import dataclass
 
 from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.costcenter.v1.costcenter_pb2_grpc import CostCenterServiceStub
-from brandmesh.messaging.v1 import messaging_pb2
-from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
-from brandmesh.order.v1 import order_pb2
-from brandmesh.order.v1.order_pb2_grpc import OrderJobServiceStub
 from brandmesh.smspackage.v1 import sms_package_pb2
 from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageJobServiceStub
-from brandmesh.wallet.v1 import wallet_pb2
-from brandmesh.wallet.v1.wallet_pb2_grpc import WalletJobServiceStub
 from mesh.channel import Peer
 from mesh.timestamps import to_ms, to_timestamp
-
-SWEEP_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +24,7 @@ class PaidOrder:
 
 
 class OrderJobs:
-    """The service of SMS packages, as far as queues and clocks need it."""
+    """The service of SMS packages, as far as its queue needs it."""
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
@@ -51,60 +43,6 @@ class OrderJobs:
         """Record up to 1,000 grants as order_id -> lot_id."""
         grants = [sms_package_pb2.OrderGrant(order_id=order_id, lot_id=lot_id) for order_id, lot_id in lots.items()]
         await self._peer.call(self._stub.RecordGrants, sms_package_pb2.RecordGrantsRequest(grants=grants))
-
-    async def cancel_overdue_orders(self, orders_max: int) -> int:
-        """Have overdue orders cancelled; answer how many there were."""
-        request = sms_package_pb2.CancelOverdueOrdersRequest(orders_max=orders_max)
-        response = await self._peer.call(self._stub.CancelOverdueOrders, request, SWEEP_TIMEOUT_SECONDS)
-        return response.cancelled_count
-
-
-class WalletJobs:
-    """The wallet service, as far as clocks need it."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-        self._stub = WalletJobServiceStub(peer.channel)
-
-    async def expire_recharges(self, recharges_max: int) -> int:
-        """Have recharges expired that nobody paid in time; answer how many there were."""
-        request = wallet_pb2.ExpireRechargesRequest(recharges_max=recharges_max)
-        response = await self._peer.call(self._stub.ExpireRecharges, request, SWEEP_TIMEOUT_SECONDS)
-        return response.expired_count
-
-
-class Orders:
-    """The order service, as far as clocks need it."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-        self._stub = OrderJobServiceStub(peer.channel)
-
-    async def cancel_overdue(self, orders_max: int) -> int:
-        """Have orders cancelled that were not confirmed or paid in time; answer how many."""
-        request = order_pb2.CancelOverdueOrdersRequest(orders_max=orders_max)
-        response = await self._peer.call(self._stub.CancelOverdueOrders, request, SWEEP_TIMEOUT_SECONDS)
-        return response.cancelled_count
-
-
-class Messages:
-    """The messages of the services in one process."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-        self._stub = MessageServiceStub(peer.channel)
-
-    async def publish(self, messages_max: int) -> int:
-        """Have what is due published, up to so many of each service; answer how many."""
-        request = messaging_pb2.PublishMessagesRequest(messages_max=messages_max)
-        response = await self._peer.call(self._stub.PublishMessages, request, SWEEP_TIMEOUT_SECONDS)
-        return response.published_count
-
-    async def forget(self, rows_max: int) -> int:
-        """Have what is long past removed, up to so many rows of each table; answer how many."""
-        request = messaging_pb2.ForgetMessagesRequest(rows_max=rows_max)
-        response = await self._peer.call(self._stub.ForgetMessages, request, SWEEP_TIMEOUT_SECONDS)
-        return response.forgotten_count
 
 
 class CostCenter:
