@@ -50,6 +50,7 @@ _ON_DATABASES = (
         "tests/mesh/test_bulk_rows.py",
         "tests/mesh/test_statements.py",
         "tests/mesh/test_migrations.py",
+        "tests/mesh/messages",
         "tests/costcenter",
         "tests/costcenter_rmq",
         "tests/sms_rpc",

@@ -32,6 +32,9 @@ Position = tuple[int, int, int]
 two producers may have numbered a message alike.
 """
 
+_ALIKE_MAX = 100
+"""Producers that a service can have at most, and so rows with one position."""
+
 log = telemetry.logger(part="inbox of messages")
 
 
@@ -193,16 +196,25 @@ class Inbox:
 
     async def list(self, status: ConsumedStatus | None, before: Position | None, limit: int) -> list[Any]:
         """Read rows, the last tried first, on from where `before` ended."""
+        seen = min(max(before[2], 0), _ALIKE_MAX) if before is not None else 0
+        statuses = list(ConsumedStatus) if status is None else [status]
+        async with self._database.read() as connection:
+            # Each status from its own end of the index: few rows have failed among very many that have not.
+            rows = [
+                row
+                for one in statuses
+                for row in await connection.execute(self._last_tried(one, before).limit(seen + limit))
+            ]
+        rows.sort(key=lambda row: (-row.consumer_timestamp_ms, -row.msg_id, row.producer))
+        return rows[seen : seen + limit]
+
+    def _last_tried(self, status: ConsumedStatus, before: Position | None) -> sa.Select[Any]:
         table = self._table
         order = (table.c.consumer_timestamp_ms, table.c.msg_id)
-        statement = sa.select(table).order_by(*(column.desc() for column in order), table.c.producer).limit(limit)
-        if status is not None:
-            statement = statement.where(table.c.consumer_status == int(status))
+        statement = sa.select(table).where(table.c.consumer_status == int(status))
         if before is not None:
-            *last, seen = before
-            statement = statement.where(sa.tuple_(*order) <= sa.tuple_(*last)).offset(seen)
-        async with self._database.read() as connection:
-            return list(await connection.execute(statement))
+            statement = statement.where(sa.tuple_(*order) <= sa.tuple_(*before[:2]))
+        return statement.order_by(*(column.desc() for column in order), table.c.producer)
 
 
 @dataclass(frozen=True, slots=True)

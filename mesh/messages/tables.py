@@ -47,5 +47,5 @@ def consumed_message_table(metadata: sa.MetaData, service: str) -> sa.Table:
         sa.Column("consumer_times", sa.Integer, nullable=False),
         sa.Column("consumer_timestamp_ms", sa.BigInteger, nullable=False),
         sa.Column("remark", sa.String(500), nullable=False),
-        sa.Index(f"{name}_by_time", "consumer_timestamp_ms", "msg_id"),
+        sa.Index(f"{name}_by_status", "consumer_status", "consumer_timestamp_ms", "msg_id"),
     )

@@ -30,7 +30,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "cart_consumed_message_by_time", "cart_consumed_message", ["consumer_timestamp_ms", "msg_id"], unique=False
+        "cart_consumed_message_by_status",
+        "cart_consumed_message",
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
+        unique=False,
     )
     op.create_table(
         "cart_line",

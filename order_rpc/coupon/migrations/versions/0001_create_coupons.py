@@ -40,7 +40,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "coupon_consumed_message_by_time", "coupon_consumed_message", ["consumer_timestamp_ms", "msg_id"], unique=False
+        "coupon_consumed_message_by_status",
+        "coupon_consumed_message",
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
+        unique=False,
     )
     op.create_table(
         "coupon_id_block",

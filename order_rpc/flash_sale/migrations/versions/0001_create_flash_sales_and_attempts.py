@@ -67,9 +67,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "flash_sale_consumed_message_by_time",
+        "flash_sale_consumed_message_by_status",
         "flash_sale_consumed_message",
-        ["consumer_timestamp_ms", "msg_id"],
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
         unique=False,
     )
     op.create_table(

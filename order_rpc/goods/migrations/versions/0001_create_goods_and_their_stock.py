@@ -41,7 +41,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "goods_consumed_message_by_time", "goods_consumed_message", ["consumer_timestamp_ms", "msg_id"], unique=False
+        "goods_consumed_message_by_status",
+        "goods_consumed_message",
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
+        unique=False,
     )
     op.create_table(
         "goods_id_block",

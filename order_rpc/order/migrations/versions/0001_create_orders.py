@@ -23,7 +23,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "order_consumed_message_by_time", "order_consumed_message", ["consumer_timestamp_ms", "msg_id"], unique=False
+        "order_consumed_message_by_status",
+        "order_consumed_message",
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
+        unique=False,
     )
     op.create_table(
         "order_goods",

@@ -48,9 +48,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "payment_consumed_message_by_time",
+        "payment_consumed_message_by_status",
         "payment_consumed_message",
-        ["consumer_timestamp_ms", "msg_id"],
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
         unique=False,
     )
     op.create_table(

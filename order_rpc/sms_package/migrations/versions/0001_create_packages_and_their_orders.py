@@ -33,9 +33,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "sms_package_consumed_message_by_time",
+        "sms_package_consumed_message_by_status",
         "sms_package_consumed_message",
-        ["consumer_timestamp_ms", "msg_id"],
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
         unique=False,
     )
     op.create_table(

@@ -32,7 +32,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("producer", "msg_id"),
     )
     op.create_index(
-        "wallet_consumed_message_by_time", "wallet_consumed_message", ["consumer_timestamp_ms", "msg_id"], unique=False
+        "wallet_consumed_message_by_status",
+        "wallet_consumed_message",
+        ["consumer_status", "consumer_timestamp_ms", "msg_id"],
+        unique=False,
     )
     op.create_table(
         "wallet_debit",
