@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from chaos.payment_audit import PAYMENT_RULES
+from chaos.shop_audit import SHOP_RULES
 from chaos.world import Brand, Message, Submission, World
 
 BREACHES_MAX = 20
@@ -214,10 +216,12 @@ def _purchases_are_granted_once(world: World) -> Iterator[str]:
     orders = {order.order_id: order for brand in world.brands for order in brand.orders}
     for told in world.told.orders:
         status = orders[told.order_id].status if told.order_id in orders else "lost"
-        if status != (wanted := "fulfilled" if told.is_paid else "cancelled"):
-            yield f"order {told.order_id} is {status}, not {wanted}"
+        wanted = {"fulfilled"} if told.is_paid else {"cancelled"}
+        if status not in (wanted | {"cancelled"} if told.is_late else wanted):
+            yield f"order {told.order_id} is {status}, not {' or '.join(wanted)}"
     for brand in world.brands:
-        bought = sum(one.credits for one in world.told.orders if one.brand_id == brand.brand_id and one.is_paid)
+        fulfilled = {order.order_id for order in brand.orders if order.status == "fulfilled"}
+        bought = sum(one.credits for one in world.told.orders if one.is_paid and one.order_id in fulfilled)
         granted = brand.account.granted - brand.before.granted
         if granted != bought:
             yield f"brand {brand.brand_id}: {granted} credits were granted, {bought} bought"
@@ -261,6 +265,8 @@ RULES: Mapping[str, Callable[[World], Iterator[str]]] = {
     "a call is heard once": _calls_are_heard_once,
     "nothing is given up as too old": _nothing_is_too_old,
     "a purchase is granted once": _purchases_are_granted_once,
+    **SHOP_RULES,
+    **PAYMENT_RULES,
     "queues are empty": _nothing_waits,
     "nothing is a dead letter": _no_dead_letters,
     "no process died by itself": _nobody_died,

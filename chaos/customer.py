@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from http import HTTPStatus
 
 import aiohttp
@@ -20,6 +20,7 @@ _AGAIN = frozenset(
 )
 """Answers that say nothing about the request but that it may be made again."""
 
+_PAGE = "1000"
 _PAUSE_SECONDS = 0.25
 _TRY_SECONDS_MAX = 20.0
 _INSIST_SECONDS_MAX = 180.0
@@ -59,6 +60,17 @@ class Customer:
             await asyncio.sleep(_PAUSE_SECONDS)
         self.told.unanswered.append(f"{method} {path} {(body or {}).get('requestId', '')}".rstrip())
         raise NotAcknowledgedError
+
+    async def pages(self, path: str, field: str) -> AsyncIterator[Json]:
+        """Read all pages of a list of the brand. Raises RefusedError."""
+        token = ""
+        while True:
+            page = await self.app.ok("GET", path, None, pageSize=_PAGE, pageToken=token)
+            for one in page[field]:
+                yield one
+            token = page["nextPageToken"]
+            if not token:
+                return
 
     def _note_refusal(self, text: str, reason: str, may_refuse: Collection[str]) -> None:
         if reason not in may_refuse:

@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from random import Random
 
-import aiohttp
-
 from chaos.customer import Customer, NotAcknowledgedError
+from chaos.paying import IN_TIME_SECONDS, Channel
 from chaos.told import Called, CancelledSms, CancelledTask, Ordered, Sent
 from meshctl.app import Json
 
@@ -36,7 +34,7 @@ class Shopper:
     """One of the people who use a brand's app: does one thing after the other until told to stop."""
 
     customer: Customer
-    session: aiohttp.ClientSession
+    channel: Channel
     random: Random
     name: str
     _number: itertools.count[int] = field(default_factory=itertools.count)
@@ -133,30 +131,25 @@ class Shopper:
 
     async def _buy(self) -> None:
         """Order a package; pay it, or cancel it."""
+        began = asyncio.get_running_loop().time()
         order = (
             await self.customer.insist(
                 "POST", "/smsPackageOrders", {"requestId": self._next_id(), "packageId": _PACKAGE}
             )
         )["order"]
-        is_paid = self.random.random() < 0.7  # noqa: PLR2004  # some buyers change their mind
-        if is_paid:
-            payment = await self.customer.insist("POST", f"/smsPackageOrders/{order['orderId']}:pay", {})
-            await self._pay(payment["payment"]["payUrl"])
+        is_wanted, is_taken = self.random.random() < 0.7, False  # noqa: PLR2004  # some buyers change their mind
+        path = f"/smsPackageOrders/{order['orderId']}"
+        if is_wanted:
+            # An order whose time ran out meanwhile can no longer be paid.
+            payment = await self.customer.insist("POST", f"{path}:pay", {}, may_refuse={"ORDER_NOT_PAYABLE"})
+            is_taken = await self.channel.pay(payment["payment"]["payUrl"])
         else:
-            await self.customer.insist("POST", f"/smsPackageOrders/{order['orderId']}:cancel", {})
+            await self.customer.insist("POST", f"{path}:cancel", {})
         credit = order["package"]["credits"] * order["quantity"]
-        self.customer.told.orders.append(Ordered(self.customer.brand_id, order["orderId"], credit, is_paid))
-
-    async def _pay(self, url: str) -> None:
-        """Pay at the channel, as the buyer's browser does."""
-        for _ in range(100):
-            with suppress(aiohttp.ClientError, TimeoutError):
-                async with self.session.post(f"{url}:pay") as response:
-                    if response.status == HTTPStatus.OK:
-                        return
-            await asyncio.sleep(_PAUSE_SECONDS_MAX)
-        self.customer.told.unanswered.append(f"POST {url}:pay")
-        raise NotAcknowledgedError
+        is_late = asyncio.get_running_loop().time() > began + IN_TIME_SECONDS
+        self.customer.told.orders.append(
+            Ordered(self.customer.brand_id, order["orderId"], credit, is_taken, is_late=is_late)
+        )
 
 
 async def furnish(customer: Customer) -> None:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from chaos.customer import Customer
 from chaos.logs import unexpected_errors
+from chaos.shop_reading import read_order_services
 from chaos.site import Site, account_of
 from chaos.world import Brand, Entry, Heard, ImRecord, Message, Order, Submission, World
 from costcenter_rpc.audit import audit as audit_ledger
@@ -42,6 +43,7 @@ async def read_world(site: Site, expected_errors: Collection[str] = ()) -> World
         waiting={**waiting, "jobs of the cost center": jobs, "the inbox of receipts": inbox},
         lost_receipts=site.lost_receipts,
         dead=dead,
+        order_services=await read_order_services(site),
         died=site.mesh.supervisor.ended(),
         errors=await asyncio.to_thread(unexpected_errors, site.mesh.supervisor.log_directory, expected_errors),
     )
@@ -88,10 +90,10 @@ async def _brand(site: Site, customer: Customer) -> Brand:
         brand_id=customer.brand_id,
         before=site.before[customer.brand_id],
         account=await account_of(customer),
-        entries=[_entry(one) async for one in _pages(customer, "/smsAccount/entries", "entries")],
-        messages=[_message(one) async for one in _pages(customer, "/sms", "messages")],
+        entries=[_entry(one) async for one in customer.pages("/smsAccount/entries", "entries")],
+        messages=[_message(one) async for one in customer.pages("/sms", "messages")],
         im_records=await _im_records(customer, calls),
-        orders=[_order(one) async for one in _pages(customer, "/smsPackageOrders", "orders")],
+        orders=[_order(one) async for one in customer.pages("/smsPackageOrders", "orders")],
     )
 
 
@@ -104,18 +106,6 @@ async def _im_records(customer: Customer, call_ids: list[str]) -> list[ImRecord]
         return [ImRecord(call_id, one["account"], one["status"], one["reason"]) for one in call["records"]]
 
     return [record for records in await asyncio.gather(*map(read, call_ids)) for record in records]
-
-
-async def _pages(customer: Customer, path: str, field: str) -> AsyncIterator[Json]:
-    """Read all pages of a list of a brand."""
-    token = ""
-    while True:
-        page = await customer.app.ok("GET", path, None, pageSize=_PAGE, pageToken=token)
-        for one in page[field]:
-            yield one
-        token = page["nextPageToken"]
-        if not token:
-            return
 
 
 async def _sandbox_pages(site: Site, path: str) -> AsyncIterator[Json]:
@@ -153,4 +143,4 @@ def _submission(read: Json) -> Submission:
 
 
 def _order(read: Json) -> Order:
-    return Order(read["orderId"], read["status"], read["lotId"])
+    return Order(read["orderId"], read["status"], read["lotId"], int(read["amountFen"]))

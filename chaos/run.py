@@ -6,17 +6,22 @@ import asyncio
 import json
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chaos.audit import LASTING, Breach, audit
+from chaos.customer import Customer
+from chaos.flash_sales import Crowd
 from chaos.ground import Engines, standing
 from chaos.load import Shopper
+from chaos.paying import Channel
 from chaos.plan import Step, chance, draw_steps
 from chaos.reading import read_world
 from chaos.scenario import Scenario
+from chaos.shop import buyers_of
+from chaos.shopping import Buyer
 from chaos.site import Site, running_site
 from chaos.timeline import Timeline
 from chaos.world import World
@@ -95,10 +100,8 @@ async def _under_fire(run: Run, site: Site) -> None:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as load:
         for customer in site.customers:
-            for number in range(SHOPPERS_A_BRAND):
-                name = f"{customer.brand_id}-{number}"
-                shopper = Shopper(customer, site.session, chance(run.seed, f"load/{name}"), name)
-                load.create_task(shopper.run(stop))
+            for act in _everybody(run, site, customer):
+                load.create_task(act.run(stop))
         try:
             async with asyncio.TaskGroup() as faults:
                 for step in run.steps:
@@ -107,6 +110,17 @@ async def _under_fire(run: Run, site: Site) -> None:
             await site.heal()
         finally:
             stop.set()
+
+
+def _everybody(run: Run, site: Site, customer: Customer) -> Iterator[Shopper | Buyer | Crowd]:
+    """Answer all who use what a brand has, each with a chance of its own."""
+    channel, brand_id = Channel(site.session, customer), customer.brand_id
+    for number in range(SHOPPERS_A_BRAND):
+        name = f"{brand_id}-{number}"
+        yield Shopper(customer, channel, chance(run.seed, f"load/{name}"), name)
+    for user_id in buyers_of(brand_id):
+        yield Buyer(customer, channel, chance(run.seed, f"shopping/{user_id}"), user_id, site.articles[brand_id])
+    yield Crowd(customer, channel, chance(run.seed, f"flash sales/{brand_id}"))
 
 
 async def _strike(scenario: Scenario, site: Site, step: Step) -> None:
@@ -141,6 +155,14 @@ def _figures(world: World) -> dict[str, Any]:
         "calls": len(told.calls),
         "heard": len(world.heard),
         "orders": len(told.orders),
+        "shop_orders": len(told.shop.placed),
+        "cancelled_orders": len(told.shop.cancelled),
+        "refunds": len(told.shop.paid_back),
+        "recharges": len(told.shop.recharged),
+        "flash_sales": len(told.shop.published),
+        "flash_attempts": len(told.shop.tried),
+        "flash_sold": len(told.shop.sold),
+        "payments": len(world.order_services.channel_payments),
         "entries": sum(len(brand.entries) for brand in world.brands),
         "answers": dict(told.tries),
     }

@@ -16,6 +16,7 @@ import aiohttp
 from chaos.customer import Customer
 from chaos.ground import Ground
 from chaos.load import furnish
+from chaos.shop import Article, open_shop
 from chaos.timeline import Timeline
 from chaos.told import Told
 from chaos.world import Account
@@ -35,7 +36,14 @@ FAST: Mapping[str, Mapping[str, str]] = {
     "sms_rmq": {"BRANDMESH_CLAIM_LEASE_SECONDS": "5", "BRANDMESH_SUBMIT_LEASE_SECONDS": "8"},
     "messagecenter_rmq": {"BRANDMESH_SEND_TIMEOUT_SECONDS": "6", "BRANDMESH_LEASE_SECONDS": "12"},
     "costcenter_rmq": {"BRANDMESH_REPLAY_AFTER_SECONDS": "3", "BRANDMESH_SWEEP_SECONDS": "1"},
-    "order": {"BRANDMESH_REPUBLISH_SECONDS": "3"},
+    "order": {
+        "BRANDMESH_ORDER_CONFIRM_SECONDS": "15",
+        "BRANDMESH_ORDER_LIFETIME_MINUTES": "1",
+        "BRANDMESH_RECHARGE_LIFETIME_MINUTES": "1",
+        "BRANDMESH_FLASH_SALE_ATTEMPT_SECONDS": "20",
+        "BRANDMESH_PAYMENT_ASK_AGAIN_SECONDS": "1",
+    },
+    "order_rmq": {"BRANDMESH_SWEEP_SECONDS": "1"},
 }
 """Short times, so that what heals itself does so within a run."""
 
@@ -52,6 +60,8 @@ class Site:
     timeline: Timeline
     customers: list[Customer] = field(default_factory=list)
     before: dict[int, Account] = field(default_factory=dict)
+    articles: dict[int, list[Article]] = field(default_factory=dict)
+    """What is on the shelves of each brand's shop."""
     lost_receipts: set[str] = field(default_factory=set)
     """Phones whose receipts a fault took from the mesh, after it had acknowledged them to the provider."""
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -125,6 +135,7 @@ async def running_site(
             for brand in await demo.prepare(mesh):
                 customer = Customer(App(session, mesh.gateway_url, brand.brand_id, brand.api_key), told)
                 await furnish(customer)
+                site.articles[brand.brand_id] = await open_shop(customer)
                 site.customers.append(customer)
                 site.before[brand.brand_id] = await account_of(customer)
             yield site

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from chaos.shop_told import ShopTold
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -52,6 +54,8 @@ class Ordered:
     order_id: str
     credits: int
     is_paid: bool
+    is_late: bool = False
+    """Whether that took so long that the order may have been cancelled, and the money gone back."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class Told:
     cancelled_tasks: list[CancelledTask] = field(default_factory=list)
     calls: list[Called] = field(default_factory=list)
     orders: list[Ordered] = field(default_factory=list)
+    shop: ShopTold = field(default_factory=ShopTold)
     refusals: list[str] = field(default_factory=list)
     """Definite refusals that no app expects."""
     unanswered: list[str] = field(default_factory=list)

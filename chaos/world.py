@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from chaos.shop_world import OrderServices
 from chaos.told import Told
 
 
@@ -77,6 +78,7 @@ class Order:
     order_id: str
     status: str
     lot_id: str
+    amount_fen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class World:
     """Phones whose receipts the mesh took, and a fault from it: their messages wait as if none had come."""
     dead: Mapping[str, int] = field(default_factory=dict)
     """Dead letters by queue; only where there are some."""
+    order_services: OrderServices = field(default_factory=OrderServices)
     died: Mapping[str, int] = field(default_factory=dict)
     """Exit codes of processes that ended although nobody ended them."""
     errors: Sequence[str] = ()

@@ -27,7 +27,7 @@ from mesh.database import Database
 QUEUES = {
     "sms_rmq": "sms.send.",
     "costcenter_rmq": "costcenter.",
-    "order_rmq": "order.",
+    "order_rmq": "message.",
     "messagecenter_rmq": "im.call.",
 }
 """What the queues of each consumer begin with."""
