@@ -204,6 +204,24 @@ class TestLists:
             token = page.next_page_token
         assert seen == [(f"p{p}", number) for number in (3, 2, 1) for p in range(3)]
 
+    @pytest.mark.parametrize("size", [1, 3])
+    async def test_pages_show_the_last_tried_first_whatever_became_of_them(self, post: Post, size: int) -> None:
+        post.store.refuse = lambda message: {"2": ValueError("no"), "4": REFUSED}.get(message.key)
+        await post.inbox.consume([received(number) for number in range(1, 6)])
+        seen: list[pb.ConsumedMessage] = []
+        token = ""
+        while token or not seen:
+            page = await self.list(post, page_size=size, page_token=token)
+            seen += page.messages
+            token = page.next_page_token
+        assert sorted(one.message.msg_id for one in seen) == [1, 2, 3, 4, 5]
+        times = [one.consume_time.ToMilliseconds() for one in seen]
+        assert times == sorted(times, reverse=True)
+        assert {one.message.msg_id: one.status for one in seen if one.status != pb.CONSUMED_STATUS_SUCCEEDED} == {
+            2: pb.CONSUMED_STATUS_FAILED,
+            4: pb.CONSUMED_STATUS_PROCESSING,
+        }
+
     async def test_a_service_that_is_not_here_is_said_so(self, post: Post) -> None:
         with pytest.raises(DomainError, match="SERVICE_NOT_HERE"):
             await post.peer.call(post.stub.ListConsumedMessages, pb.ListConsumedMessagesRequest(service="nowhere"))

@@ -9,6 +9,7 @@ import grpc
 import orjson
 import pytest
 
+from mesh.bus.port import BusUnavailableError
 from mesh.errors import DomainError
 from mesh.messages import Outbox
 from mesh.messages.domain import BODY_CHARACTERS_MAX, KEPT_MS_PRODUCED, ProducedStatus
@@ -107,6 +108,25 @@ class TestPublishing:
         await post.write(cancelled(1))
         assert await post.sweep() == 1
         assert await post.keys_taken() == ["1"]
+
+    async def test_a_publication_whose_answer_is_lost_is_a_duplicate_and_no_loss(
+        self, post: Post, bus: SwitchedBus
+    ) -> None:
+        publish = bus.publish
+
+        async def publish_and_break(*arguments: object) -> None:
+            await publish(*arguments)  # type: ignore[arg-type]
+            raise BusUnavailableError("the answer got lost")
+
+        bus.publish = publish_and_break  # type: ignore[method-assign, assignment]
+        await post.send(cancelled(1))
+        bus.publish = publish  # type: ignore[method-assign]
+        assert await statuses(post) == [ProducedStatus.PENDING]
+        assert await post.sweep() == 1
+        assert (await bus.depth(QUEUE)).ready == 2
+        async with post.consuming():
+            await eventually(lambda: has_settled(post))
+        assert await post.counted() == {"1": 1}
 
     async def test_a_message_that_was_lost_is_sent_again_after_pauses_that_double(self, post: Post) -> None:
         await post.send(cancelled(1))
