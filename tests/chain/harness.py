@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +30,11 @@ ROCKETMQ_URL = os.environ.get("BRANDMESH_TEST_ROCKETMQ_URL", "")
 """A RocketMQ whose queues are the bus: each mesh has a name of its own there. Empty: streams on Redis."""
 
 TERMINAL = frozenset({"delivered", "failed", "cancelled", "blocked", "unconfirmed"})
+
+
+def new_id() -> str:
+    """Make up a request id."""
+    return uuid.uuid4().hex
 
 
 class App(app.App):

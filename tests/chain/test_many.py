@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 
 import psutil
@@ -12,7 +11,7 @@ import pytest_asyncio
 
 from meshctl.app import Json
 from tests.chain.conftest import FAST
-from tests.chain.harness import Chain, eventually, phone, running_chain
+from tests.chain.harness import Chain, eventually, new_id, phone, running_chain
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -23,10 +22,6 @@ WITH_PROVIDER = ("submitted", "delivered")
 
 OTHERS, THE_FIRST = "sms_rmq_others", "sms_rmq_1001"
 """Consumers of SMS of all brands but the first, and of the first."""
-
-
-def new_id() -> str:
-    return uuid.uuid4().hex
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from meshctl.app import Json
-from tests.chain.harness import Chain, eventually, phone
+from tests.chain.harness import Chain, eventually, new_id, phone
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def new_id() -> str:
-    return uuid.uuid4().hex
 
 
 def steps(message: Json) -> list[str]:
