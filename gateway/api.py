@@ -1,6 +1,7 @@
 """The transcoded operations: from a request's head and body to an rpc, and its answer back.
 
-What is cheap and can refuse comes first: path, places, key, rate, scope, brand. Only then is the body read.
+What is cheap and can refuse comes first: path, places, key or token, rate, scope, brand, user. Only then is the body
+read.
 """
 
 from __future__ import annotations
@@ -9,13 +10,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.admission import Callers, Gate
 from gateway.bodies import read_body, require_json
 from gateway.calls import Call
 from gateway.exchange import Answer, Endpoint, Request
-from gateway.keys.domain import ApiKey
-from gateway.keys.ring import KeyRing
-from gateway.limits import Budget, TokenBuckets
-from gateway.refusals import brand_not_allowed, scope_missing
+from gateway.limits import Budget
 from gateway.transcoding.binding import RequestBinder
 from gateway.transcoding.json_decoding import Fields
 from gateway.transcoding.json_encoding import response_encoder
@@ -44,8 +43,7 @@ class ApiLimits:
 class ApiAccess:
     """What all operations share: who may ask, and how much."""
 
-    keys: KeyRing
-    buckets: TokenBuckets
+    callers: Callers
     places: Budget
     memory: Budget
     limits: ApiLimits
@@ -56,8 +54,7 @@ class Operation:
 
     def __init__(self, route: Route, call: Call, access: ApiAccess) -> None:
         """Raises ContractError."""
-        self._scope = route.scope
-        self._brand_field = route.brand_field or ""
+        self._gate = Gate(route, access.callers)
         self._call = call
         self._access = access
         self._limits = access.limits
@@ -68,11 +65,9 @@ class Operation:
     async def handle(self, request: Request, values: Sequence[str]) -> Answer:
         """Answer one request. Raises ProblemError and DomainError."""
         with self._access.places.hold(1):
-            key = await self._access.keys.authenticate(request.all_of(b"authorization"))
-            request.key_id = key.key_id
-            self._access.buckets.take(key.key_id)
+            caller = await self._gate.identify(request)
             path_fields = self._binder.bind_path(values)
-            request.brand_id = self._authorize(key, path_fields)
+            request.brand_id = self._gate.admit(caller, path_fields)
             with self._access.memory.hold() as memory:
                 body = await read_body(
                     request,
@@ -84,17 +79,6 @@ class Operation:
                 if body:
                     require_json(request)
                 return await self._ask(path_fields, request.query_string, body)
-
-    def _authorize(self, key: ApiKey, path_fields: Fields) -> int | None:
-        """Check what the key may do; answer the brand that the request is about. Raises a ProblemError."""
-        if self._scope not in key.scopes:
-            raise scope_missing(self._scope)
-        brand_id = path_fields.get(self._brand_field)
-        if not isinstance(brand_id, int):
-            return None
-        if not key.may_use_brand(brand_id):
-            raise brand_not_allowed(brand_id)
-        return brand_id
 
     async def _ask(self, path_fields: Fields, query_string: bytes, body: bytes) -> Answer:
         if len(body) < _THREAD_BODY_BYTES:

@@ -96,5 +96,6 @@ def _report(request: Request, answer: Answer, seconds: float) -> None:
         body_bytes=request.body_bytes,
         response_bytes=len(answer.body),
         key_id=request.key_id,
+        user_id=request.user_id,
         brand_id=request.brand_id,
     )

@@ -33,6 +33,7 @@ class Request:
     request_id: str
     route: str = ""
     key_id: str = ""
+    user_id: str = ""
     brand_id: int | None = None
     body_bytes: int = 0
 

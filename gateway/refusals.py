@@ -12,11 +12,15 @@ REASONS: Mapping[str, tuple[int, str]] = {
     "JSON_MALFORMED": (400, "The body is not JSON in UTF-8."),
     "HTTP_MALFORMED": (400, "What came is not a request of HTTP/1.1."),
     "PATH_MALFORMED": (400, "The path is not percent-encoded UTF-8."),
-    "KEY_MISSING": (401, "There is no Authorization: Bearer header with an API key."),
+    "KEY_MISSING": (401, "There is no Authorization: Bearer header with an API key or a user's token."),
     "KEY_INVALID": (401, "The API key is not known, or it was revoked."),
     "KEY_EXPIRED": (401, "The API key's time is over."),
+    "TOKEN_INVALID": (401, "The token is none of a user's, or none that may still be used; log in again."),
+    "TOKEN_EXPIRED": (401, "The access token's time is over; refresh it."),
     "SCOPE_MISSING": (403, "The API key may not do this; `metadata.scope` names what it lacks."),
-    "BRAND_NOT_ALLOWED": (403, "The API key does not belong to the brand of the path."),
+    "BRAND_NOT_ALLOWED": (403, "The API key or the token does not belong to the brand of the path."),
+    "USER_NOT_ALLOWED": (403, "The token is not of the user of the path."),
+    "TOKEN_NOT_ALLOWED": (403, "Users may not do this; it takes an API key with the scope `metadata.scope`."),
     "WEBHOOK_REFUSED": (403, "A webhook was called by somebody else than its provider."),
     "ROUTE_NOT_FOUND": (404, "There is nothing at this path."),
     "METHOD_NOT_ALLOWED": (
@@ -27,7 +31,10 @@ REASONS: Mapping[str, tuple[int, str]] = {
     "BODY_TOO_LARGE": (413, "The body is larger than the gateway takes."),
     "CONTENT_TYPE_NOT_JSON": (415, "The Content-Type of the body is not application/json."),
     "HEAD_TOO_LARGE": (431, "Path and headers together are larger than 32 KiB."),
-    "RATE_LIMITED": (429, "The API key makes too many requests; come again after Retry-After."),
+    "RATE_LIMITED": (
+        429,
+        "The API key, the user, or the address where nobody is known, makes too many requests; see Retry-After.",
+    ),
     "OVERLOADED": (503, "The gateway is full; come again after Retry-After. A service behind it answers 429."),
     "INTERNAL": (500, "A defect, logged under the request id; the same request may be tried again."),
     "UNAVAILABLE": (503, "A service behind the gateway is away; come again after Retry-After."),
@@ -92,11 +99,11 @@ def content_type_not_json() -> ProblemError:
 
 
 def key_missing() -> ProblemError:
-    detail = "send an API key as Authorization: Bearer <key>"
+    detail = "send an API key, or a user's token, as Authorization: Bearer <key or token>"
     return refuse("KEY_MISSING", detail, headers={"www-authenticate": _CHALLENGE})
 
 
-def key_refused(reason: str, detail: str) -> ProblemError:
+def credential_refused(reason: str, detail: str) -> ProblemError:
     challenge = f'{_CHALLENGE}, error="invalid_token"'
     return refuse(reason, detail, headers={"www-authenticate": challenge})
 
@@ -105,14 +112,26 @@ def scope_missing(scope: str) -> ProblemError:
     return refuse("SCOPE_MISSING", f"this API key lacks the scope {scope}", metadata={"scope": scope})
 
 
-def brand_not_allowed(brand_id: int) -> ProblemError:
-    description = f"this API key does not belong to brand {brand_id}"
-    violation = FieldViolation("brandId", description)
-    return refuse("BRAND_NOT_ALLOWED", f"brandId: {description}", violations=[violation])
+def brand_not_allowed(brand_id: int | None, credential: str) -> ProblemError:
+    return _field_not_allowed("BRAND_NOT_ALLOWED", "brandId", f"this {credential} does not belong to brand {brand_id}")
+
+
+def user_not_allowed() -> ProblemError:
+    return _field_not_allowed("USER_NOT_ALLOWED", "userId", "this token does not belong to this user")
+
+
+def token_not_allowed(scope: str) -> ProblemError:
+    detail = f"users may not do this; it takes an API key with the scope {scope}"
+    return refuse("TOKEN_NOT_ALLOWED", detail, metadata={"scope": scope})
+
+
+def _field_not_allowed(reason: str, field: str, description: str) -> ProblemError:
+    violation = FieldViolation(field, description)
+    return refuse(reason, f"{field}: {description}", violations=[violation])
 
 
 def rate_limited(retry_after_seconds: float) -> ProblemError:
-    detail = f"too many requests with this API key, come again in {retry_after_seconds:.2f} s"
+    detail = f"too many requests, come again in {retry_after_seconds:.2f} s"
     return refuse("RATE_LIMITED", detail, retry_after_seconds=retry_after_seconds)
 
 

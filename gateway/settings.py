@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 
+from mesh.access_tokens import TokenKeys
 from mesh.settings import CommaSeparated, ProcessSettings
 
 Network = IPv4Network | IPv6Network
@@ -28,6 +29,14 @@ class Settings(ProcessSettings):
     peer_costcenter: str = Field(description="Address of costcenter_rpc")
     peer_order: str = Field(description="Address of order_rpc")
     peer_messagecenter: str = Field(description="Address of messagecenter_rpc")
+    peer_user: str = Field("", description="Address of the user service; empty: order_rpc")
+    peer_goods: str = Field("", description="Address of the goods service; empty: order_rpc")
+    peer_cart: str = Field("", description="Address of the cart service; empty: order_rpc")
+    peer_coupon: str = Field("", description="Address of the coupon service; empty: order_rpc")
+    peer_wallet: str = Field("", description="Address of the wallet service; empty: order_rpc")
+    peer_payment: str = Field("", description="Address of the payment service; empty: order_rpc")
+    peer_sms_package: str = Field("", description="Address of the service of SMS packages; empty: order_rpc")
+    peer_flash_sale: str = Field("", description="Address of the service of flash sales; empty: order_rpc")
     message_bytes_max: int = Field(32 << 20, ge=1 << 16, description="Largest gRPC message sent or taken")
     request_timeout_seconds: float = Field(10.0, gt=0, le=600, description="Time for a call to a service")
     large_request_timeout_seconds: float = Field(60.0, gt=0, le=600, description="The same for a body of 1 MiB or more")
@@ -38,6 +47,17 @@ class Settings(ProcessSettings):
     key_cache_seconds: float = Field(5.0, ge=0, le=300, description="How long a revoked API key may still work")
     rate_per_second: float = Field(200.0, gt=0, description="Requests a second that one API key may make")
     rate_burst: int = Field(400, ge=1, description="Requests that one API key may make at once")
+    user_token_keys: TokenKeys = Field(
+        SecretStr(""),
+        description="Keys of users' tokens, the same as the user service's, as id:secret,id:secret; "
+        "empty: no user is let in",
+    )
+    user_rate_per_second: float = Field(20.0, gt=0, description="Requests a second that one user may make")
+    user_rate_burst: int = Field(40, ge=1, description="Requests that one user may make at once")
+    address_rate_per_second: float = Field(
+        5.0, gt=0, description="Requests a second that one address may make where nobody has to be known"
+    )
+    address_rate_burst: int = Field(50, ge=1, description="Requests that one address may make so at once")
     requests_in_flight_max: int = Field(1024, ge=1, description="Requests under way at once")
     body_bytes_max: int = Field(16 << 20, ge=1024, description="Largest body of a request")
     body_bytes_in_flight_max: int = Field(256 << 20, ge=1024, description="Bodies in memory together")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from uvicorn import Config
 
 from brandmesh.payment.v1 import payment_pb2
+from gateway.admission import Callers
 from gateway.api import ApiAccess, ApiLimits, Operation
 from gateway.app import App
 from gateway.calls import Call, CoalescedCall, UnaryCall
@@ -29,6 +30,7 @@ from gateway.transcoding.routes import Route
 from gateway.webhooks.chuanglan import INBOX_NAME, ChuanglanAccess, ChuanglanWebhook
 from gateway.webhooks.payment import PaymentWebhook
 from mesh import telemetry
+from mesh.access_tokens import AccessTokens
 from mesh.channel import Peer
 from mesh.database import Database
 from mesh.inbox import Inbox, JointPushes
@@ -80,8 +82,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         checks = {peer.name: peer_check(peer) for peer in peers.values()}
         readiness = Readiness({**checks, "database": database.ping, "redis": redis.ping})
         access = ApiAccess(
-            keys=KeyRing(database, cache_seconds=settings.key_cache_seconds),
-            buckets=TokenBuckets(settings.rate_per_second, settings.rate_burst),
+            callers=_callers(settings, database),
             places=Budget("the gateway", settings.requests_in_flight_max),
             memory=Budget("the gateway's memory for bodies", settings.body_bytes_in_flight_max),
             limits=_api_limits(settings),
@@ -106,27 +107,52 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         yield Gateway(Edge(app.answer), readiness)
 
 
+def _callers(settings: Settings, database: Database) -> Callers:
+    return Callers(
+        keys=KeyRing(database, cache_seconds=settings.key_cache_seconds),
+        tokens=AccessTokens(settings.user_token_keys),
+        key_buckets=TokenBuckets(settings.rate_per_second, settings.rate_burst),
+        user_buckets=TokenBuckets(settings.user_rate_per_second, settings.user_rate_burst),
+        address_buckets=TokenBuckets(settings.address_rate_per_second, settings.address_rate_burst),
+    )
+
+
 def _connect_peers(settings: Settings, stack: AsyncExitStack) -> Mapping[str, Peer]:
-    """The services by proto package."""
-    addresses = {
-        "brandmesh.sms.v1": ("sms", settings.peer_sms),
-        "brandmesh.costcenter.v1": ("costcenter", settings.peer_costcenter),
-        "brandmesh.smspackage.v1": ("order", settings.peer_order),
-        "brandmesh.payment.v1": ("order", settings.peer_order),
-        "brandmesh.messagecenter.v1": ("messagecenter", settings.peer_messagecenter),
+    """The services by proto package. Those at one address are one peer."""
+    names = {
+        "brandmesh.sms.v1": "sms",
+        "brandmesh.costcenter.v1": "costcenter",
+        "brandmesh.messagecenter.v1": "messagecenter",
+        "brandmesh.order.v1": "order",
+        "brandmesh.smspackage.v1": "sms_package",
+        "brandmesh.user.v1": "user",
+        "brandmesh.goods.v1": "goods",
+        "brandmesh.cart.v1": "cart",
+        "brandmesh.coupon.v1": "coupon",
+        "brandmesh.wallet.v1": "wallet",
+        "brandmesh.payment.v1": "payment",
+        "brandmesh.flashsale.v1": "flash_sale",
     }
-    peers = {
-        package: Peer(
-            name,
-            address,
-            timeout_seconds=settings.request_timeout_seconds,
-            message_bytes_max=settings.message_bytes_max,
-        )
-        for package, (name, address) in addresses.items()
-    }
-    for peer in peers.values():
-        stack.push_async_callback(peer.close)
-    return peers
+    peers: dict[str, Peer] = {}
+    found: dict[str, Peer] = {}
+    for package, name in names.items():
+        # A service of orders is in order_rpc unless a setting says where else.
+        address: str = getattr(settings, f"peer_{name}") or settings.peer_order
+        if address not in peers:
+            peers[address] = _connect(name, address, settings, stack)
+        found[package] = peers[address]
+    return found
+
+
+def _connect(name: str, address: str, settings: Settings, stack: AsyncExitStack) -> Peer:
+    peer = Peer(
+        name,
+        address,
+        timeout_seconds=settings.request_timeout_seconds,
+        message_bytes_max=settings.message_bytes_max,
+    )
+    stack.push_async_callback(peer.close)
+    return peer
 
 
 def _call(route: Route, peers: Mapping[str, Peer], settings: Settings, stack: AsyncExitStack) -> Call:

@@ -51,7 +51,9 @@ def curl(path: str, http_method: str, operation: Document) -> str:
     """A call that can be pasted into a shell where $BRANDMESH and $API_KEY are set."""
     examples = {parameter["name"]: parameter.get("example") for parameter in operation["parameters"]}
     filled = _PARAMETER.sub(lambda match: str(examples.get(match[1], match[0])), path)
-    lines = [f'curl -X {http_method.upper()} "$BRANDMESH{filled}"', '-H "Authorization: Bearer $API_KEY"']
+    lines = [f'curl -X {http_method.upper()} "$BRANDMESH{filled}"']
+    if operation["security"]:
+        lines.append('-H "Authorization: Bearer $API_KEY"')
     body = _body_of(operation)
     if body is not None:
         example = json.dumps(body["example"], ensure_ascii=False)

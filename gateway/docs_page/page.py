@@ -58,14 +58,16 @@ def _link(found: Operation) -> Html:
 
 
 def _introduction(document: Document) -> Html:
-    scheme = document["components"]["securitySchemes"]["apiKey"]
+    schemes = document["components"]["securitySchemes"]
     return tag(
         "section",
         tag("h1", f"{document['info']['title']} REST"),
         prose(document["info"]["description"]),
         tag("h2", "Authorization"),
-        prose(scheme["description"]),
+        prose(schemes["apiKey"]["description"]),
         tag("pre", tag("code", "Authorization: Bearer bm_...")),
+        prose(schemes["userToken"]["description"]),
+        tag("pre", tag("code", "Authorization: Bearer eyJ...")),
         id="top",
     )
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from gateway.keys.domain import ApiKey, key_id_of
 from gateway.keys.storage import find_key
-from gateway.refusals import key_missing, key_refused
+from gateway.refusals import credential_refused, key_missing
 from mesh.database import Database
 
-_SCHEME = "bearer "
+SCHEME = "bearer "
 _LOCKS = 64
 
 
@@ -40,15 +40,15 @@ class KeyRing:
         if not authorization:
             raise key_missing()
         text = authorization[0]
-        if len(authorization) > 1 or not text.lower().startswith(_SCHEME):
-            raise key_refused("KEY_INVALID", "send one Authorization header: Bearer <key>")
-        text = text[len(_SCHEME) :].strip()
+        if len(authorization) > 1 or not text.lower().startswith(SCHEME):
+            raise credential_refused("KEY_INVALID", "send one Authorization header: Bearer <key>")
+        text = text[len(SCHEME) :].strip()
         key_id = key_id_of(text)
         key = await self._find(key_id) if key_id else None
         if key is None or not key.is_text(text) or key.revoked_at_ms is not None:
-            raise key_refused("KEY_INVALID", "this API key is not known or was revoked")
+            raise credential_refused("KEY_INVALID", "this API key is not known or was revoked")
         if key.is_expired(time.time_ns() // 1_000_000):
-            raise key_refused("KEY_EXPIRED", "this API key's time is over; ask for a new one")
+            raise credential_refused("KEY_EXPIRED", "this API key's time is over; ask for a new one")
         return key
 
     async def _find(self, key_id: str) -> ApiKey | None:

@@ -12,20 +12,23 @@ from google.protobuf.descriptor import ServiceDescriptor
 from gateway.contracts import FILES, IMAGE, route_table
 from gateway.openapi.comments import read_comments
 from gateway.openapi.examples import EXAMPLES, example_of
-from gateway.openapi.problem_responses import COMMON_STATUSES, problem_components, problem_reference
+from gateway.openapi.names import Names
+from gateway.openapi.problem_responses import ACCESS_STATUSES, COMMON_STATUSES, problem_components, problem_reference
 from gateway.openapi.rules import JsonValue, Schema
 from gateway.openapi.schemas import SchemaBook
 from gateway.problems import STATUS_OF_REASON
 from gateway.transcoding.routes import Route, RouteTable
 from gateway.transcoding.templates import Variable
 
-SECURITY_SCHEME = "apiKey"
+KEY_SCHEME = "apiKey"
+TOKEN_SCHEME = "userToken"  # noqa: S105  # the scheme's name
 
 _REASON = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 
 _DESCRIPTION = """REST in front of the brandmesh services.
 
-Every path is scoped to one brand, and an API key works for the brands and scopes that it was made for. A request that
+Every path is scoped to one brand, and an API key works for the brands and scopes that it was made for. Users of a brand
+call for themselves with a token where an operation says so, and then only about themselves. A request that
 creates or spends something carries a `requestId` of the caller's choice: repeating the same request gets the first
 answer again, so a request whose answer was lost may always be repeated. Amounts are whole numbers, times are RFC 3339
 in UTC. Refusals are `application/problem+json` (RFC 9457); programs branch on `reason`."""
@@ -34,12 +37,13 @@ in UTC. Refusals are `application/problem+json` (RFC 9457); programs branch on `
 def build_document(table: RouteTable | None = None, image: Path = IMAGE) -> Schema:
     """Build the document. Deterministic: the same contracts give the same bytes."""
     table = table or route_table()
-    book = SchemaBook(read_comments(image))
+    names = Names(table)
+    book = SchemaBook(read_comments(image), names)
     paths: dict[str, JsonValue] = {}
     for route in table.routes:
         path = paths.setdefault(_path(route), {})
         if isinstance(path, dict):
-            path[route.http_method.lower()] = _operation(route, book)
+            path[route.http_method.lower()] = _operation(route, book, names)
     return {
         "openapi": "3.1.0",
         "info": {"title": "brandmesh", "version": "v1", "description": _DESCRIPTION},
@@ -49,13 +53,24 @@ def build_document(table: RouteTable | None = None, image: Path = IMAGE) -> Sche
         "components": {
             "schemas": {**dict(sorted(book.schemas.items())), **problem_components()["schemas"]},
             "responses": problem_components()["responses"],
-            "securitySchemes": {
-                SECURITY_SCHEME: {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "An API key, `bm_...`, made with `python -m gateway.keys create`.",
-                }
-            },
+            "securitySchemes": _security_schemes(),
+        },
+    }
+
+
+def _security_schemes() -> Schema:
+    return {
+        KEY_SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key, `bm_...`, made with `python -m gateway.keys create`.",
+        },
+        TOKEN_SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token of a user, as `logIn` answers it. It works for some minutes, and where "
+            "the brand of the path, and its user if there is one, are the token's.",
         },
     }
 
@@ -90,22 +105,37 @@ def _path(route: Route) -> str:
     return "/" + "/".join(segments) + (f":{route.template.verb}" if route.template.verb else "")
 
 
-def _operation(route: Route, book: SchemaBook) -> Schema:
+def _operation(route: Route, book: SchemaBook, names: Names) -> Schema:
     comment = book.comment(route.rpc)
     summary, _, rest = comment.partition(". ")
     service = route.method.containing_service
     operation: Schema = {
-        "operationId": route.method.name[0].lower() + route.method.name[1:],
+        "operationId": names.operation_id(route.method),
         "tags": [service.name],
         "summary": summary.removesuffix("."),
-        "description": f"{rest}\n\nScope: `{route.scope}`.".strip(),
-        "security": [{SECURITY_SCHEME: [route.scope]}],
+        "description": f"{rest}\n\n{_access(route)}".strip(),
+        "security": _security(route),
         "parameters": _parameters(route, book),
     }
-    if body := _request_body(route, book):
+    if body := _request_body(route, book, names):
         operation["requestBody"] = body
     operation["responses"] = _responses(route, book, "requestBody" in operation)
     return operation
+
+
+def _access(route: Route) -> str:
+    if route.open_to_all:
+        return "Open to all, without a key or a token."
+    return f"Scope: `{route.scope}`." + (" Open to users with their token." if route.open_to_users else "")
+
+
+def _security(route: Route) -> list[JsonValue]:
+    """Say what a caller shows: one of these, or nothing where there are none."""
+    if route.open_to_all:
+        return []
+    key: Schema = {KEY_SCHEME: [route.scope]}
+    token: Schema = {TOKEN_SCHEME: []}
+    return [key, token] if route.open_to_users else [key]
 
 
 def _parameters(route: Route, book: SchemaBook) -> list[JsonValue]:
@@ -127,16 +157,17 @@ def _parameters(route: Route, book: SchemaBook) -> list[JsonValue]:
     return parameters
 
 
-def _request_body(route: Route, book: SchemaBook) -> Schema | None:
+def _request_body(route: Route, book: SchemaBook, names: Names) -> Schema | None:
     if not route.has_body:
         return None
     schema = book.request_schema(route.method.input_type, route.template.fields)
     properties = schema["properties"]
     if not isinstance(properties, dict) or not properties:
         return None
+    example = example_of(properties, names.operation_id(route.method))
     return {
         "required": "required" in schema,
-        "content": {"application/json": {"schema": schema, "example": example_of(properties)}},
+        "content": {"application/json": {"schema": schema, "example": example}},
     }
 
 
@@ -146,6 +177,7 @@ def _responses(route: Route, book: SchemaBook, has_body: bool) -> Schema:
     responses: Schema = {"200": {"description": described, "content": {"application/json": {"schema": reference}}}}
     reasons = reasons_of(book.comment(route.method.containing_service.full_name))
     own = {STATUS_OF_REASON[reason] for reason in reasons if reason in STATUS_OF_REASON and route.has_body}
-    for status in sorted({*COMMON_STATUSES, *own, *((413, 415) if has_body else ())}):
+    access = () if route.open_to_all else ACCESS_STATUSES
+    for status in sorted({*COMMON_STATUSES, *access, *own, *((413, 415) if has_body else ())}):
         responses[str(status)] = problem_reference(status)
     return responses

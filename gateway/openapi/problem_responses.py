@@ -8,10 +8,13 @@ from gateway.openapi.rules import JsonValue, Schema
 from gateway.problems import MEDIA_TYPE, STATUS_OF_REASON, TYPE_BASE
 from gateway.refusals import REASONS
 
-COMMON_STATUSES = (400, 401, 403, 404, 409, 429, 500, 503, 504)
+COMMON_STATUSES = (400, 401, 404, 409, 429, 500, 503, 504)
 """What any operation may answer; those with a body 413 and 415 besides."""
 
-_STATUSES = sorted({*COMMON_STATUSES, 413, 415, *STATUS_OF_REASON.values()})
+ACCESS_STATUSES = (403,)
+"""What one may answer that is not open to all. 401 is also said of a wrong password."""
+
+_STATUSES = sorted({*COMMON_STATUSES, *ACCESS_STATUSES, 413, 415, *STATUS_OF_REASON.values()})
 
 _DETAILS = {
     402: "INSUFFICIENT_CREDIT: `metadata.available` and `metadata.required` tell the figures.",

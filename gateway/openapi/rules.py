@@ -58,11 +58,17 @@ def is_required(field: FieldDescriptor) -> bool:
     pattern = said.get("pattern")
     return (
         0 in refused_numbers(rules)
+        or _refuses_zero(rules)
         or said.get("exclusiveMinimum", -1) == 0
         or any(said.get(least, 0) != 0 for least in ("minLength", "minItems", "minProperties"))
         or _is_positive(said.get("minimum"))
         or (isinstance(pattern, str) and re.search(pattern, "") is None)
     )
+
+
+def _refuses_zero(rules: validate_pb2.FieldRules) -> bool:
+    kind = rules.WhichOneof("type")
+    return kind in _INTEGER_RULES and 0 in getattr(rules, kind).not_in
 
 
 def _is_positive(value: JsonValue) -> bool:

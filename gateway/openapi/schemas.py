@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from gateway.openapi.names import Names
 from gateway.openapi.rules import Schema, is_required, keywords, message_rules, refused_numbers, rules_of
 from gateway.transcoding.faults import ContractError
 from gateway.transcoding.scalars import TIMESTAMP, integer_range, is_integer, short_names
@@ -20,8 +21,9 @@ _INT32_BITS = 1 << 32
 class SchemaBook:
     """Collects the named schemas of a document while its operations are described."""
 
-    def __init__(self, comments: Mapping[str, str]) -> None:
+    def __init__(self, comments: Mapping[str, str], names: Names) -> None:
         self._comments = comments
+        self._names = names
         self._owners: dict[str, tuple[str, bool]] = {}
         self.schemas: dict[str, Schema] = {}
 
@@ -35,7 +37,7 @@ class SchemaBook:
 
     def message_reference(self, message: Descriptor, *, is_request: bool) -> Schema:
         """Name a message's schema, and describe it once. What a request holds has a name and rules of its own."""
-        name = f"{message.name}Input" if is_request else message.name
+        name = self._names.schema(message) + ("Input" if is_request else "")
         if self._owners.setdefault(name, (message.full_name, is_request)) != (message.full_name, is_request):
             raise ContractError(message.full_name, f"the name {name} stands for two schemas in the OpenAPI document")
         if name not in self.schemas:
@@ -88,8 +90,9 @@ class SchemaBook:
 
     def _enum(self, field: FieldDescriptor, enum: EnumDescriptor, *, is_request: bool) -> Schema:
         if not is_request:
-            self.schemas.setdefault(enum.name, self._enum_schema(enum, frozenset()))
-            return {"$ref": f"#/components/schemas/{enum.name}"}
+            name = self._names.schema(enum)
+            self.schemas.setdefault(name, self._enum_schema(enum, frozenset()))
+            return {"$ref": f"#/components/schemas/{name}"}
         # Written out where it is asked for: each field takes its own part of the values.
         return self._enum_schema(enum, refused_numbers(rules_of(field)))
 

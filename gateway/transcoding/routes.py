@@ -22,18 +22,26 @@ BRAND_JSON_NAME = "brandId"
 """JSON name of the field, and the path's variable, that an API key's brands are checked against: `brand_id`, or the
 `brandId` of contracts that were here before the naming rule."""
 
+USER_JSON_NAME = "userId"
+"""JSON name of the field, and the path's variable, that a user's token is checked against."""
+
 _BODY_METHODS = frozenset({"post", "put", "patch"})
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One rpc as a REST operation."""
+    """One rpc as a REST operation.
+
+    `scope` is what an API key needs; empty where the operation is open to all and takes no keys.
+    """
 
     method: MethodDescriptor
     http_method: str
     template: PathTemplate
     has_body: bool
     scope: str
+    open_to_users: bool
+    open_to_all: bool
     batch: MethodDescriptor | None
 
     @property
@@ -44,7 +52,12 @@ class Route:
     @property
     def brand_field(self) -> str | None:
         """The request's field that names the brand."""
-        return _brand_field(self.method.input_type)
+        return _field_named(self.method.input_type, BRAND_JSON_NAME)
+
+    @property
+    def user_field(self) -> str | None:
+        """The request's field that names the user."""
+        return _field_named(self.method.input_type, USER_JSON_NAME)
 
     @property
     def query_fields(self) -> tuple[str, ...]:
@@ -86,19 +99,20 @@ def _build_route(method: MethodDescriptor, rule: http_pb2.HttpRule) -> Route:
     if method.client_streaming or method.server_streaming:
         raise ContractError(rpc, "streams have no REST form")
     options = method.GetOptions()
-    scope = options.Extensions[options_pb2.required_scope]
-    if not scope:
-        raise ContractError(rpc, "has a path and no (brandmesh.options.v1.required_scope)")
     http_method, template = _http_method_and_path(rpc, rule)
     route = Route(
         method=method,
         http_method=http_method.upper(),
         template=template,
         has_body=rule.body == "*",
-        scope=scope,
+        scope=options.Extensions[options_pb2.required_scope],
+        open_to_users=options.Extensions[options_pb2.open_to_users],
+        open_to_all=options.Extensions[options_pb2.open_to_all],
         batch=_batch_of(method, options.Extensions[options_pb2.batched_by]),
     )
     _check_fields(route)
+    _check_brand(route)
+    _check_access(route)
     return route
 
 
@@ -130,7 +144,6 @@ def _check_fields(route: Route) -> None:
     for name in route.query_fields:
         if text_decoder(fields[name]) is None:
             raise ContractError(route.rpc, f"query field {name} is neither a scalar nor an enum")
-    _check_brand(route)
 
 
 def _check_brand(route: Route) -> None:
@@ -142,20 +155,42 @@ def _check_brand(route: Route) -> None:
     elif brand_field is not None or "brands" in route.template.segments:
         raise ContractError(route.rpc, f"is about a brand and its path has no {{{brand_field or 'brand_id'}}}")
     for field in request.fields:
-        if field.message_type is not None and _holds_brand(field.message_type, set()):
+        if field.message_type is not None and _holds(field.message_type, BRAND_JSON_NAME, set()):
             raise ContractError(route.rpc, f"{field.name} holds a brand_id that no key is checked against")
 
 
-def _brand_field(message: Descriptor) -> str | None:
-    return next((field.name for field in message.fields if field.json_name == BRAND_JSON_NAME), None)
+def _check_access(route: Route) -> None:
+    """A scope or open_to_all tells who may ask, never both; a user's token is checked against the path alone."""
+    if not route.scope and not route.open_to_all:
+        raise ContractError(route.rpc, "has a path and no (brandmesh.options.v1.required_scope)")
+    if route.open_to_all and (route.scope or route.open_to_users):
+        raise ContractError(route.rpc, "is open to all, and so has neither a scope nor is it open to users")
+    if route.open_to_users:
+        _check_user(route)
 
 
-def _holds_brand(message: Descriptor, seen: set[str]) -> bool:
+def _check_user(route: Route) -> None:
+    if route.brand_field not in route.template.fields:
+        raise ContractError(route.rpc, "is open to users and its path has no {brand_id}")
+    user_field = route.user_field
+    if user_field is not None and user_field not in route.template.fields:
+        raise ContractError(route.rpc, f"is open to users and its path has no {{{user_field}}}")
+    for field in route.method.input_type.fields:
+        if field.message_type is not None and _holds(field.message_type, USER_JSON_NAME, set()):
+            raise ContractError(route.rpc, f"{field.name} holds a user_id that no token is checked against")
+
+
+def _field_named(message: Descriptor, json_name: str) -> str | None:
+    return next((field.name for field in message.fields if field.json_name == json_name), None)
+
+
+def _holds(message: Descriptor, json_name: str, seen: set[str]) -> bool:
+    """Whether a message, or one inside it, has such a field."""
     if message.full_name in seen:
         return False
     seen.add(message.full_name)
-    return _brand_field(message) is not None or any(
-        field.message_type is not None and _holds_brand(field.message_type, seen) for field in message.fields
+    return _field_named(message, json_name) is not None or any(
+        field.message_type is not None and _holds(field.message_type, json_name, seen) for field in message.fields
     )
 
 

@@ -23,7 +23,11 @@ BASE = (DEPLOY / "compose.yaml",)
 WITH_BRANDS = (*BASE, DEPLOY / "compose.brands.yaml")
 OWN_BRANDS = {BASE: frozenset[int](), WITH_BRANDS: frozenset({1001})}
 
-SHELL = {"DATABASE_PASSWORD": "made0up", "CHUANGLAN_WEBHOOK_SECRET": "made-up"}
+SHELL = {
+    "DATABASE_PASSWORD": "made0up",
+    "CHUANGLAN_WEBHOOK_SECRET": "made-up",
+    "USER_TOKEN_KEYS": "first:" + "0" * 64,
+}
 """What the page tells a person to export before the demonstration."""
 
 _DURATION = re.compile(r"(\d+)s")

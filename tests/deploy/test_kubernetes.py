@@ -34,6 +34,7 @@ SECRETS = {
     "payment-merchant-id": "190000001",
     "payment-secret": "made-up-payment-secret",
     "payment-notify-url": "https://gateway.example/webhooks/payment",
+    "user-token-keys": "first:" + "0" * 64,
     "txim-sdk-app-id": "1400000001",
     "txim-secret-key": "made-up",
     "chuanglan-webhook-secret": "made-up",

@@ -21,6 +21,7 @@ from gateway.http_server import HttpServer
 from gateway.keys.domain import ApiKey, generate_key, hash_key
 from gateway.keys.storage import insert_key, revoke_key
 from gateway.settings import Settings
+from mesh.access_tokens import AccessTokens
 from mesh.database import Database
 from mesh.server import Server
 from mesh.settings import RpcSettings
@@ -28,6 +29,9 @@ from tests.gateway.servicer import CostCenter, MessageCenter, Payments, Sms
 
 BRAND = 1001
 """The brand of the usual key."""
+
+USER = "274877906944"
+"""The user of the usual token."""
 
 
 @dataclass
@@ -47,6 +51,11 @@ class Served:
 
     def headers(self, key: str = "") -> dict[str, str]:
         return {"authorization": f"Bearer {key or self.key}"}
+
+    def token(self, *, brand_id: int = BRAND, user_id: str = USER, seconds: float = 600) -> str:
+        """Issue a user's token, as the user service does."""
+        expires_at_ms = int((time.time() + seconds) * 1000)
+        return AccessTokens(self.settings.user_token_keys).issue(brand_id, user_id, expires_at_ms=expires_at_ms)
 
     async def make_key(
         self,
@@ -107,6 +116,7 @@ async def serve_gateway(directory: Path, valkey_url: str, **changes: Any) -> Asy
                 "listen": "127.0.0.1:0",
                 **{f"peer_{name}": address for name, address in peers.items()},
                 "key_cache_seconds": 0.05,
+                "user_token_keys": "test:" + "k" * 43,
                 "chuanglan_webhook_secret": "s3cret",
                 "chuanglan_webhook_receiver": "receiver-1",
                 "chuanglan_webhook_password": "password-1",

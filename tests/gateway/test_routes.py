@@ -26,6 +26,10 @@ message Elder { int64 brandId = 1; string name = 2; }
 message Grouped { int64 brand_id = 1; Elder elder = 2; }
 message Floating { double ratio = 1; }
 message Loose { google.protobuf.Any any = 1; }
+message Owned { int64 brand_id = 1; string user_id = 2; string name = 3; }
+message Nested { int64 brand_id = 1; Owner owner = 2; }
+message Owner { string user_id = 1; }
+message Homeless { string user_id = 1; }
 """
 
 SCOPE = 'option (brandmesh.options.v1.required_scope) = "trial:use";'
@@ -36,6 +40,9 @@ def service(rule: str, request: str = "Plain", response: str = "Answer", scope: 
     return f"{MESSAGES} service Trial {{ {rpc} {more} }}"
 
 
+USERS = "option (brandmesh.options.v1.open_to_users) = true;"
+ALL = "option (brandmesh.options.v1.open_to_all) = true;"
+OWN = 'get: "/v1/brands/{brand_id}/users/{user_id}/{name}"'
 GET = 'get: "/v1/brands/{brand_id}/{name}"'
 POST = 'post: "/v1/brands/{brand_id}/asks" body: "*"'
 
@@ -63,6 +70,14 @@ POST = 'post: "/v1/brands/{brand_id}/asks" body: "*"'
         (service(POST, "Grouped"), "elder holds a brand_id that no key is checked against"),
         (service(POST, "Holder"), "plain holds a brand_id that no key is checked against"),
         (service(POST, "Whole"), "inner holds a brand_id"),
+        (service(GET, "Owned", scope=SCOPE + USERS), "is open to users and its path has no {user_id}"),
+        (service(POST, "Owned", scope=SCOPE + USERS), "is open to users and its path has no {user_id}"),
+        (service(POST, "Nested", scope=SCOPE + USERS), "owner holds a user_id that no token is checked against"),
+        (service('get: "/v1/answers/{text}"', "Answer", scope=SCOPE + USERS), "its path has no {brand_id}"),
+        (service('get: "/v1/users/{user_id}"', "Homeless", scope=SCOPE + USERS), "its path has no {brand_id}"),
+        (service(OWN, "Owned", scope=USERS), "no \\(brandmesh.options.v1.required_scope\\)"),
+        (service(OWN, "Owned", scope=SCOPE + ALL), "is open to all, and so has neither a scope"),
+        (service(OWN, "Owned", scope=USERS + ALL), "is open to all, and so has neither a scope"),
         (service(GET, "stream Plain"), "streams have no REST form"),
         (
             service(GET, more=f"rpc Again(Plain) returns (Answer) {{ option (google.api.http) = {{{GET}}}; {SCOPE} }}"),
@@ -111,6 +126,15 @@ def test_response_without_a_json_mapping_is_refused(compile_proto: CompileProto,
         response_encoder(route.method.output_type, route.rpc)
 
 
+def test_who_may_use_a_route_is_read_from_its_options(compile_proto: CompileProto) -> None:
+    own = build_routes([compile_proto(service(OWN, "Owned", scope=SCOPE + USERS))]).routes[0]
+    assert (own.scope, own.open_to_users, own.open_to_all, own.user_field) == ("trial:use", True, False, "user_id")
+    brands = build_routes([compile_proto(service(GET, scope=SCOPE + USERS))]).routes[0]
+    assert (brands.open_to_users, brands.user_field) == (True, None)
+    everybodys = build_routes([compile_proto(service(OWN, "Owned", scope=ALL))]).routes[0]
+    assert (everybodys.scope, everybodys.open_to_users, everybodys.open_to_all) == ("", False, True)
+
+
 def test_path_of_an_rpc_without_a_brand_is_allowed(compile_proto: CompileProto) -> None:
     (route,) = build_routes([compile_proto(service('get: "/v1/answers/{text}"', "Answer"))]).routes
     assert route.template.fields == ("text",)
@@ -134,8 +158,23 @@ def test_routes_of_the_contracts() -> None:
     assert send.batch.name == "BatchSendSms"
     listing = routes["GET", "/v1/brands/{brand_id}/sms"]
     assert listing.query_fields == ("task_id", "phone", "status", "page_size", "page_token")
-    assert known_scopes() == {"sms:send", "sms:read", "account:read", "packages:read", "packages:write"} | {
-        "im:send",
-        "im:read",
-        "im:admin",
+    assert known_scopes() == {
+        f"{subject}:{action}"
+        for subject, actions in {
+            "account": ["read"],
+            "carts": ["read", "write"],
+            "coupons": ["read", "write"],
+            "flashsales": ["read", "write"],
+            "goods": ["read", "write"],
+            "im": ["send", "read", "admin"],
+            "orders": ["read", "write", "ship", "refund"],
+            "packages": ["read", "write"],
+            "sms": ["send", "read"],
+            "users": ["read", "write"],
+            "wallets": ["read", "write"],
+        }.items()
+        for action in actions
+    }
+    assert {route.rpc for route in route_table().routes if route.open_to_all} == {
+        f"brandmesh.user.v1.UserService.{name}" for name in ("RegisterUser", "LogIn", "RefreshTokens", "LogOut")
     }
