@@ -25,7 +25,9 @@ def sign(fields: Mapping[str, str | int], secret: str = PAYMENT_SECRET) -> str:
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def notification(pay_id: str, amount_fen: int, trade_no: str = "1", /, secret: str = PAYMENT_SECRET, **changes: str) -> dict[str, str]:
+def notification(
+    pay_id: str, amount_fen: int, trade_no: str = "1", /, secret: str = PAYMENT_SECRET, **changes: str
+) -> dict[str, str]:
     """What the first channel would post, signed after the changes; an empty change leaves the field out."""
     fields = {
         "merchantId": MERCHANT,

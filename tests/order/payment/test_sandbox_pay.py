@@ -14,10 +14,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brandmesh.smspackage.v1 import sms_package_pb2 as pb
-from order_rpc.sms_package.channels.port import ChannelError, NoReceiptError, WrongSignatureError
-from order_rpc.sms_package.channels.sandbox_pay import SandboxPay
-from tests.order.sms_package.harness import notification, sign
+from order_rpc.payment.channels.port import ChannelError, NoReceiptError, Notification, WrongSignatureError
+from order_rpc.payment.channels.sandbox_pay import SandboxPay
+from tests.order.payment.channel import notification, sign
 from tests.sandbox.harness import MERCHANT, PAYMENT_SECRET, Sandbox, quick_settings, running_sandbox
 
 PAYMENT_ID = 4096
@@ -71,6 +70,10 @@ def opened(**changes: str | int) -> dict[str, str | int]:
     return {**fields, "sign": sign(fields)}
 
 
+def posted(**changes: str) -> Notification:
+    return Notification(notification(str(PAYMENT_ID), 4_500, "9", **changes))
+
+
 class TestOnTheSandbox:
     async def test_open_and_close(self, sandbox: Sandbox) -> None:
         async with channel_at(sandbox.url + "/", notify_url="http://127.0.0.1:1/paid") as channel:
@@ -90,7 +93,7 @@ class TestOnTheSandbox:
             _, paid = await sandbox.post_status(f"/pay/{payment.trade_no}:pay", {})
             receipt = await channel.close(PAYMENT_ID)
         assert receipt is not None
-        assert (receipt.payment_id, receipt.trade_no) == (str(PAYMENT_ID), payment.trade_no)
+        assert (receipt.pay_id, receipt.trade_no) == (str(PAYMENT_ID), payment.trade_no)
         assert (receipt.amount_fen, receipt.currency, receipt.paid_at_ms) == (4_500, "CNY", paid["paidAt"])
 
     async def test_the_channels_refusal_is_told_with_its_code(self, sandbox: Sandbox) -> None:
@@ -177,26 +180,24 @@ class TestOnABadServer:
 
 
 class TestNotifications:
-    payment = pb.Payment(payment_id=str(PAYMENT_ID), trade_no="9", amount_fen=4_500)
-
     @pytest_asyncio.fixture
     async def channel(self) -> AsyncIterator[SandboxPay]:
         async with channel_at("http://127.0.0.1:1") as channel:
             yield channel
 
     async def test_a_signed_one_is_read(self, channel: SandboxPay) -> None:
-        receipt = channel.read_notification(notification(self.payment, paidAt="1800000000123"))
-        assert (receipt.payment_id, receipt.trade_no) == (str(PAYMENT_ID), "9")
+        receipt = channel.read_notification(posted(paidAt="1800000000123"))
+        assert (receipt.pay_id, receipt.trade_no) == (str(PAYMENT_ID), "9")
         assert (receipt.amount_fen, receipt.currency, receipt.paid_at_ms) == (4_500, "CNY", 1_800_000_000_123)
 
     async def test_whatever_is_changed_after_signing_is_noticed(self, channel: SandboxPay) -> None:
-        signed = notification(self.payment)
+        signed = posted().fields
 
         @given(st.sampled_from(sorted(signed)), st.text(max_size=70))
         def changed(name: str, text: str) -> None:
             if signed[name] != text:
                 with pytest.raises(WrongSignatureError):
-                    channel.read_notification(signed | {name: text})
+                    channel.read_notification(Notification({**signed, name: text}))
 
         changed()
 
@@ -208,7 +209,7 @@ class TestNotifications:
             fields = {**fields, "merchantId": MERCHANT}
             told: object
             try:
-                told = channel.read_notification({**fields, "sign": sign(fields)}).amount_fen
+                told = channel.read_notification(Notification({**fields, "sign": sign(fields)})).amount_fen
             except NoReceiptError as error:
                 told = error.field
             assert told in {"status", "tradeNo", "amount", "paidAt"} or told == int(fields["amount"])

@@ -14,7 +14,6 @@ from order_rpc.sms_package.domain import (
     Package,
     PaymentEvent,
     PaymentStatus,
-    Policy,
     changes,
 )
 
@@ -36,14 +35,30 @@ ORDER_CASES = [
 ]
 
 PAYMENT_CASES = [
+    (PaymentStatus.NONE, PaymentEvent.OPEN, PaymentStatus.PENDING),
+    (PaymentStatus.NONE, PaymentEvent.PAY, PaymentStatus.PAID),
+    (PaymentStatus.NONE, PaymentEvent.CLOSE, PaymentStatus.CLOSED),
+    (PaymentStatus.NONE, PaymentEvent.PAY_BACK, REFUSED),
+    (PaymentStatus.PENDING, PaymentEvent.OPEN, PaymentStatus.PENDING),
     (PaymentStatus.PENDING, PaymentEvent.PAY, PaymentStatus.PAID),
     (PaymentStatus.PENDING, PaymentEvent.CLOSE, PaymentStatus.CLOSED),
+    (PaymentStatus.PENDING, PaymentEvent.PAY_BACK, REFUSED),
+    (PaymentStatus.PAID, PaymentEvent.OPEN, PaymentStatus.PAID),
     (PaymentStatus.PAID, PaymentEvent.PAY, PaymentStatus.PAID),
     (PaymentStatus.PAID, PaymentEvent.CLOSE, REFUSED),
+    (PaymentStatus.PAID, PaymentEvent.PAY_BACK, REFUSED),
+    (PaymentStatus.CLOSED, PaymentEvent.OPEN, PaymentStatus.CLOSED),
     (PaymentStatus.CLOSED, PaymentEvent.PAY, PaymentStatus.REFUND_DUE),
     (PaymentStatus.CLOSED, PaymentEvent.CLOSE, PaymentStatus.CLOSED),
+    (PaymentStatus.CLOSED, PaymentEvent.PAY_BACK, REFUSED),
+    (PaymentStatus.REFUND_DUE, PaymentEvent.OPEN, PaymentStatus.REFUND_DUE),
     (PaymentStatus.REFUND_DUE, PaymentEvent.PAY, PaymentStatus.REFUND_DUE),
     (PaymentStatus.REFUND_DUE, PaymentEvent.CLOSE, PaymentStatus.REFUND_DUE),
+    (PaymentStatus.REFUND_DUE, PaymentEvent.PAY_BACK, PaymentStatus.REFUNDED),
+    (PaymentStatus.REFUNDED, PaymentEvent.OPEN, PaymentStatus.REFUNDED),
+    (PaymentStatus.REFUNDED, PaymentEvent.PAY, PaymentStatus.REFUNDED),
+    (PaymentStatus.REFUNDED, PaymentEvent.CLOSE, PaymentStatus.REFUNDED),
+    (PaymentStatus.REFUNDED, PaymentEvent.PAY_BACK, PaymentStatus.REFUNDED),
 ]
 
 
@@ -64,7 +79,7 @@ def test_the_cases_leave_nothing_out() -> None:
 
 def test_changes_name_what_an_event_moves() -> None:
     assert changes(PAYMENT_TRANSITIONS, PaymentEvent.PAY) == {
-        PaymentStatus.PAID: [PaymentStatus.PENDING],
+        PaymentStatus.PAID: [PaymentStatus.PENDING, PaymentStatus.NONE],
         PaymentStatus.REFUND_DUE: [PaymentStatus.CLOSED],
     }
 
@@ -79,23 +94,28 @@ def test_no_event_moves_a_row_twice() -> None:
         assert not set(payments) & set(itertools.chain(*payments.values()))
 
 
-@given(st.lists(st.sampled_from(["pay", "cancel", "grant"]), max_size=8))
-def test_money_is_either_used_or_due_back(events: list[str]) -> None:
+@given(st.lists(st.sampled_from(["open", "pay", "cancel", "grant", "pay back"]), max_size=8))
+def test_money_is_either_used_or_goes_back(events: list[str]) -> None:
     """An order with its payment, moved as the service moves them."""
-    order, payment = OrderStatus.CREATED, PaymentStatus.PENDING
+    order, payment = OrderStatus.CREATED, PaymentStatus.NONE
+    back = {PaymentStatus.REFUND_DUE, PaymentStatus.REFUNDED}
     for event in events:
         if event == "pay":
             order = ORDER_TRANSITIONS.get((order, OrderEvent.PAY), order)
             payment = PAYMENT_TRANSITIONS.get((payment, PaymentEvent.PAY), payment)
         elif event == "grant":
             order = ORDER_TRANSITIONS.get((order, OrderEvent.GRANT), order)
+        elif event == "open":
+            payment = PAYMENT_TRANSITIONS[payment, PaymentEvent.OPEN]
+        elif event == "pay back":
+            payment = PAYMENT_TRANSITIONS.get((payment, PaymentEvent.PAY_BACK), payment)
         elif order in changes(ORDER_TRANSITIONS, OrderEvent.CANCEL)[OrderStatus.CANCELLED]:
             order = ORDER_TRANSITIONS[order, OrderEvent.CANCEL]
             payment = PAYMENT_TRANSITIONS[payment, PaymentEvent.CLOSE]
         is_bought = order in {OrderStatus.PAID, OrderStatus.FULFILLED}
         assert is_bought == (payment is PaymentStatus.PAID)
-        assert (order is OrderStatus.CANCELLED) == (payment in {PaymentStatus.CLOSED, PaymentStatus.REFUND_DUE})
-    assert ("pay" in events) == (payment in {PaymentStatus.PAID, PaymentStatus.REFUND_DUE})
+        assert (order is OrderStatus.CANCELLED) == (payment in {PaymentStatus.CLOSED, *back})
+    assert ("pay" in events) == (payment in {PaymentStatus.PAID, *back})
 
 
 class TestOrder:
@@ -116,20 +136,3 @@ class TestOrder:
     def test_its_credits_last_as_long_as_the_package_says(self) -> None:
         order = Order(1, 7, "r", OrderStatus.PAID, self.order.package, 3, 100, 200, paid_at_ms=150)
         assert order.credits_expire_at_ms == 150 + 30 * DAY_MS
-
-
-class TestRepublishing:
-    policy = Policy(order_lifetime_ms=1, republish_after_ms=60_000, republish_after_ms_max=3_600_000)
-
-    @given(st.integers(0, 10**13), st.integers(0, 10**12))
-    def test_pauses_are_as_long_as_the_age_within_bounds(self, created_at_ms: int, age_ms: int) -> None:
-        now_ms = created_at_ms + age_ms
-        pause_ms = self.policy.republish_at_ms(created_at_ms, now_ms) - now_ms
-        assert 60_000 <= pause_ms <= 3_600_000
-        assert pause_ms in {60_000, 3_600_000, age_ms}
-
-    def test_an_event_that_is_stuck_for_a_day_makes_few_messages(self) -> None:
-        at_ms, count = 0, 0
-        while at_ms < DAY_MS:
-            at_ms, count = self.policy.republish_at_ms(0, at_ms), count + 1
-        assert count < 40

@@ -1,8 +1,9 @@
-"""From the paid event to the credits: order_rpc, its outbox, order_rmq and the cost center together."""
+"""From the news of money to the credits: order_rpc, its messages, order_rmq and the cost center together."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 
 import grpc
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from brandmesh.smspackage.v1 import sms_package_pb2 as pb
 from mesh.bus.port import Delivery, Message
 from mesh.errors import DomainError
+from mesh.message_queues import queue_of
 from mesh.testing import eventually
 from mesh.worker import Dead, Done, Retry
 from order_rmq import consumer
-from order_rpc.sms_package import paid_events, storage, tables
-from tests.order.sms_package.harness import BRAND, DAY_MS, OTHER_BRAND, Shop, notification
+from order_rpc.sms_package import storage, tables
+from order_rpc.sms_package.payments import GRANTS
+from tests.order.sms_package.harness import BRAND, DAY_MS, OTHER_BRAND, Shop, paid_at_channel
 from tests.order.sms_package.refusals import refused
 
 FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
@@ -42,12 +45,15 @@ async def deliver(shop: Shop, *bodies: bytes) -> list[Delivery]:
     return deliveries
 
 
-def ids(*orders: pb.Order) -> bytes:
-    return f'{{"ids": [{", ".join(order.order_id for order in orders)}]}}'.encode()
+def news(order: pb.Order | str, msg_id: int = 1) -> bytes:
+    """A message that an order is paid."""
+    key = order if isinstance(order, str) else order.order_id
+    message = {"producer": "sms_package", "msg_id": msg_id, "msg_topic": "sms_package", "msg_tag": "paid"}
+    return json.dumps({**message, "msg_key": key, "msg_body": "{}"}).encode()
 
 
 def test_the_queue_that_is_filled_is_the_queue_that_is_emptied() -> None:
-    assert paid_events.PAID_QUEUE == consumer.PAID_QUEUE
+    assert queue_of("sms_package", "paid", GRANTS) == consumer.PAID_QUEUE
 
 
 class TestTheWholeWay:
@@ -64,7 +70,7 @@ class TestTheWholeWay:
         paid_at_ms = (await shop.rows(tables.orders))[0]["paid_at_ms"]
         assert lot.expire_time.ToMilliseconds() == paid_at_ms + 30 * DAY_MS
         assert abs(paid_at_ms - done.payment.pay_time.ToMilliseconds()) < 60_000
-        assert await shop.rows(tables.outbox) == []
+        await eventually(lambda: _is_settled(shop))
 
     async def test_a_brand_without_an_account_gets_one(self, shop: Shop) -> None:
         async with shop.consuming():
@@ -75,7 +81,7 @@ class TestTheWholeWay:
         await shop.open_account()
         async with shop.consuming():
             order = await shop.create()
-            fields = notification(await shop.open(order))
+            fields = paid_at_channel(await shop.open(order))
             await asyncio.gather(*(shop.notify(fields) for _ in range(20)))
             await fulfilled(shop, order)
         assert (await shop.account()).granted == 1_000
@@ -103,9 +109,10 @@ class TestOutages:
         await shop.open_account()
         shop.bus.is_away = True
         order = await paid(shop)
-        assert (await shop.get(order)).status == pb.ORDER_STATUS_PAID
+        # The payment service has its money, and the news of it waits.
+        assert (await shop.get(order)).status == pb.ORDER_STATUS_CREATED
         with refused("BUS_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
-            await shop.publish_paid_events()
+            await shop.publish()
         async with shop.consuming():
             shop.bus.is_away = False
             await fulfilled(shop, order)
@@ -114,33 +121,27 @@ class TestOutages:
     async def test_a_lost_message_is_published_again(self, shop: Shop) -> None:
         order = await paid(shop)
         assert await shop.published_ids() == [order.order_id]
-        assert await shop.publish_paid_events() == 0
+        assert await shop.publish() == 0
 
         await shop.lose_message(order)
 
-        assert await shop.publish_paid_events() == 1
+        assert await shop.publish() == 1
         assert await shop.published_ids() == [order.order_id]
-        assert await shop.publish_paid_events() == 0
+        assert await shop.publish() == 0
 
     async def test_a_granted_order_is_not_published_again(self, shop: Shop) -> None:
         order = await paid(shop)
-        await shop.record_grants((order.order_id, "7-1"))
-        assert await shop.rows(tables.outbox) == []
-        assert await shop.publish_paid_events() == 0
-
-    async def test_a_pass_over_the_outbox_is_bounded(self, shop: Shop) -> None:
-        shop.bus.is_away = True
-        orders = [await paid(shop) for _ in range(5)]
-        shop.bus.is_away = False
-        assert [await shop.publish_paid_events(2) for _ in range(4)] == [2, 2, 1, 0]
-        assert await shop.published_ids() == [order.order_id for order in orders]
+        await shop.grant()
+        assert await shop.unsettled() == []
+        await shop.lose_message(order)
+        assert await shop.publish() == 0
 
     async def test_a_crash_between_the_grant_and_its_record_grants_once(self, shop: Shop) -> None:
         await shop.open_account()
         order = await paid(shop)
         async with shop.database.write() as connection:
             # While this lasts no grant can be recorded. The grant itself is in the cost center's own database.
-            await storage.lock_order(connection, int(order.order_id))
+            await storage.lock_orders(connection, [int(order.order_id)])
             async with shop.consuming() as crashing:
                 await eventually(lambda: _has_granted(shop))
                 crashing.cancel()
@@ -166,20 +167,20 @@ class TestOutages:
 class TestHandling:
     async def test_many_messages_become_one_record(self, shop: Shop) -> None:
         orders = [await paid(shop) for _ in range(6)]
-        deliveries = await deliver(shop, ids(*orders[:3]), ids(*orders[2:]), ids(orders[0]))
-        assert await shop.granting.handle("", deliveries) == [Done(), Done(), Done()]
+        deliveries = await deliver(shop, *(news(order) for order in [*orders, orders[0]]))
+        assert await shop.granting.handle("", deliveries) == [Done()] * 7
         assert (await shop.account()).granted == 6_000
 
     async def test_orders_that_wait_for_nothing_are_done(self, shop: Shop) -> None:
         created = await shop.create()
-        deliveries = await deliver(shop, ids(created), b'{"ids": [1]}', b'{"ids": []}')
-        assert await shop.granting.handle("", deliveries) == [Done(), Done(), Done()]
+        deliveries = await deliver(shop, news(created), news("1"))
+        assert await shop.granting.handle("", deliveries) == [Done(), Done()]
         assert (await shop.get(created)).status == pb.ORDER_STATUS_CREATED
 
-    @pytest.mark.parametrize("body", [b"", b"[1]", b'{"ids": 1}', b'{"ids": ["1"]}', b'{"ids": [true]}', b"\xff"])
+    @pytest.mark.parametrize("body", [b"", b"[1]", b'{"msg_key": 1}', news("0"), news("x"), news("9" * 19), b"\xff"])
     async def test_a_message_that_cannot_be_read_dies_alone(self, shop: Shop, body: bytes) -> None:
         order = await paid(shop)
-        outcomes = await shop.granting.handle("", await deliver(shop, body, ids(order)))
+        outcomes = await shop.granting.handle("", await deliver(shop, body, news(order)))
         assert isinstance(outcomes[0], Dead)
         assert outcomes[1] == Done()
         assert await is_fulfilled(shop, order)
@@ -190,12 +191,12 @@ class TestHandling:
             stuck_row = tables.orders.c.order_id == int(stuck.order_id)
             await connection.execute(tables.orders.update().where(stuck_row).values(paid_at_ms=1))
 
-        outcomes = await shop.granting.handle("", await deliver(shop, ids(stuck, order), ids(other)))
+        outcomes = await shop.granting.handle("", await deliver(shop, news(stuck), news(order), news(other)))
 
         assert isinstance(outcomes[0], Retry)
         assert stuck.order_id in outcomes[0].reason
         assert "INVALID_EXPIRE_TIME" in outcomes[0].reason
-        assert outcomes[1] == Done()
+        assert outcomes[1:] == [Done(), Done()]
         assert await is_fulfilled(shop, order)
         assert await is_fulfilled(shop, other)
         assert (await shop.get(stuck)).status == pb.ORDER_STATUS_PAID
@@ -223,7 +224,6 @@ class TestRecordGrants:
                 await shop.record_grants((order.order_id, "7-1"), (bad, "7-2"))
             assert bad in str(refusal.value)
         assert (await shop.get(order)).status == pb.ORDER_STATUS_PAID
-        assert len(await shop.rows(tables.outbox)) == 1
 
     async def test_an_order_named_twice_is_refused(self, shop: Shop) -> None:
         order = await paid(shop)
@@ -252,6 +252,10 @@ class TestPaidOrders:
 
 async def _is_cancelled(shop: Shop, order: pb.Order) -> bool:
     return (await shop.get(order)).status == pb.ORDER_STATUS_CANCELLED
+
+
+async def _is_settled(shop: Shop) -> bool:
+    return await shop.unsettled() == []
 
 
 async def _has_granted(shop: Shop) -> bool:

@@ -137,6 +137,8 @@ class TestCancelOrder:
         order = await shop.create()
         payment = await shop.open(order)
         assert (await shop.cancel(order)).payment.status == pb.PAYMENT_STATUS_CLOSED
+        await shop.deliver()
+        assert await shop.desk.close_payments() == 1
         status, answer = await shop.sandbox.post_status(f"/pay/{payment.trade_no}:pay", {})
         assert (status, answer["code"]) == (409, "ORDER_CLOSED")
 
@@ -160,6 +162,7 @@ class TestCancelOrder:
         await shop.open(order)
         await shop.sandbox.stop()
         cancelled = await shop.cancel(order)
+        await shop.deliver()
         assert cancelled.status == pb.ORDER_STATUS_CANCELLED
         assert cancelled.payment.status == pb.PAYMENT_STATUS_CLOSED
 
@@ -176,6 +179,8 @@ class TestOverdueOrders:
         assert (await shop.get(overdue)).status == pb.ORDER_STATUS_CANCELLED
         assert (await shop.get(opened)).payment.status == pb.PAYMENT_STATUS_CLOSED
         assert (await shop.get(fresh)).status == pb.ORDER_STATUS_CREATED
+        await shop.deliver()
+        assert await shop.desk.close_payments() == 1
         status, _ = await shop.sandbox.post_status(f"/pay/{payment.trade_no}:pay", {})
         assert status == 409
 
@@ -202,6 +207,8 @@ class TestOverdueOrders:
         payment = await shop.open(order)
         await shop.run_out(order)
         await shop.pay(payment)
+        await eventually(lambda: shop.webhook.said == ["SUCCESS"])
+        await shop.deliver()
         assert await _becomes(shop, order, pb.ORDER_STATUS_PAID)
 
     async def test_the_channel_being_away_does_not_keep_them(self, shop: Shop) -> None:
