@@ -239,5 +239,7 @@ async def test_two_processes_hear_of_one_cancellation(till: Till, tmp_path: Path
         other = Till(second, till.desk)
         message = till.cancelled(11)
         told = await asyncio.gather(*(one.tell(message) for one in (till, other) * 5))
-        assert {result.status for results in told for result in results} == {SUCCEEDED}
+        # On MariaDB one that meets another may have to come again.
+        assert {result.status for results in told for result in results} <= {SUCCEEDED, PROCESSING}
+        assert await statuses(other, message) == [SUCCEEDED]
     assert await till.balance() == "10.00"
