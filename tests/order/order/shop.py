@@ -21,6 +21,7 @@ from brandmesh.payment.v1 import payment_pb2
 from brandmesh.payment.v1.payment_pb2_grpc import PaymentServiceStub
 from brandmesh.wallet.v1 import wallet_pb2
 from brandmesh.wallet.v1.wallet_pb2_grpc import WalletServiceStub
+from mesh.channel import Request, Response, UnaryMethod
 from mesh.money import to_fen, to_yuan
 from mesh.testing import eventually
 from order_rpc.order.domain import shipping_fee_fen
@@ -48,7 +49,7 @@ class Shop:
         self.wallets = WalletServiceStub(channel)
         self.payments = PaymentServiceStub(channel)
 
-    async def call(self, method: Any, request: Any) -> Any:
+    async def call(self, method: UnaryMethod[Request, Response], request: Request) -> Response:
         return await self.running.peer.call(method, request)
 
     # The seller.
@@ -102,7 +103,7 @@ class Shop:
         """What an app sends that shows its user the right prices, with changes."""
         goods_fen = sum(to_fen(goods.goods_price, "") * number for goods, number in bought)
         fee_fen = shipping_fee_fen(goods_fen)
-        fields = {
+        fields: dict[str, Any] = {
             "brand_id": BRAND,
             "user_id": USER,
             "request_id": self.running.next_id(),

@@ -43,7 +43,7 @@ async def test_002_07_a_confirmed_order_has_stock_coupon_and_coins_with_their_lo
 
 async def test_002_03_right_prices_are_asked_for_and_a_wrong_one_writes_nothing(shop: Shop) -> None:
     goods = await shop.add_goods("30.00")
-    wrong = [
+    wrong: list[tuple[str, str, dict[str, Any]]] = [
         ("PRICE_WRONG", "lines[0].goods_price", {"lines": [_line(goods, 1, "29.99")]}),
         ("AMOUNT_WRONG", "order_amount", {"order_amount": "39.99"}),
         ("SHIPPING_FEE_WRONG", "shipping_fee", {"shipping_fee": "0.00"}),
@@ -205,11 +205,12 @@ async def test_a_repeat_after_a_crash_goes_on_with_the_order(shop: Shop) -> None
 async def test_another_users_order_is_not_found(shop: Shop) -> None:
     order = await shop.order([(await shop.add_goods(), 1)])
     for brand_id, user_id in [(BRAND, OTHER_USER), (BRAND + 1, USER)]:
-        for method, message in [
+        calls: list[tuple[Any, Any]] = [
             (shop.orders.GetOrder, pb.GetOrderRequest), (shop.orders.CancelOrder, pb.CancelOrderRequest),
             (shop.orders.PayOrder, pb.PayOrderRequest), (shop.orders.ShipOrder, pb.ShipOrderRequest),
             (shop.orders.ConfirmReceipt, pb.ConfirmReceiptRequest), (shop.orders.ShipSale, pb.ShipSaleRequest),
-        ]:  # fmt: skip
+        ]  # fmt: skip
+        for method, message in calls:
             request = message(brand_id=brand_id, user_id=user_id, order_id=order.order_id)
             assert (await refusal(shop.call(method, request))).reason == "ORDER_NOT_FOUND"
     assert (await shop.get(order)).order_status == pb.ORDER_STATUS_CONFIRMED
