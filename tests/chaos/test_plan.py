@@ -64,6 +64,12 @@ LEFT_OUT = {
     "payment_wrong_sign",
     "payment_unknown_order",
     "payment_no_notify",  # nobody asks the channel by himself: the order waits for the buyer's time to run out
+    "payment_refuse_refund",  # an operator is called, who finds out why
+    "payment_days_ago",  # concerns the statements of days that are over, as the next four do
+    "payment_statement_omits",
+    "payment_statement_invents",
+    "payment_statement_amount",
+    "payment_statement_status",
     "txim_fail_recipient",  # strikes batches with several recipients, and each of our calls has one a channel
 }
 """Kinds that are not drawn, and why."""
