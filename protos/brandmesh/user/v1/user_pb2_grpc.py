@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class UserServiceStub:
     """The accounts of users. Refusals carry one of the reasons USER_NAME_TAKEN, USER_MOBILE_TAKEN, PASSWORD_WEAK,
-    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND.
+    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND, KEY_REUSED,
+    OVERLOADED.
     """
 
     def __init__(self, channel):
@@ -70,11 +71,12 @@ class UserServiceStub:
 
 class UserServiceServicer:
     """The accounts of users. Refusals carry one of the reasons USER_NAME_TAKEN, USER_MOBILE_TAKEN, PASSWORD_WEAK,
-    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND.
+    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND, KEY_REUSED,
+    OVERLOADED.
     """
 
     def RegisterUser(self, request, context):
-        """Makes an account. A repeat with the same request_id and password answers the same.
+        """Makes an account. A repeat with the same request_id and body answers the same user, logged in once more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,7 +160,8 @@ def add_UserServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class UserService:
     """The accounts of users. Refusals carry one of the reasons USER_NAME_TAKEN, USER_MOBILE_TAKEN, PASSWORD_WEAK,
-    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND.
+    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND, KEY_REUSED,
+    OVERLOADED.
     """
 
     @staticmethod

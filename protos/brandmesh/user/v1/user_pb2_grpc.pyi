@@ -28,7 +28,8 @@ GRPC_VERSION: str
 
 class UserServiceStub:
     """The accounts of users. Refusals carry one of the reasons USER_NAME_TAKEN, USER_MOBILE_TAKEN, PASSWORD_WEAK,
-    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND.
+    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND, KEY_REUSED,
+    OVERLOADED.
     """
 
     @_typing.overload
@@ -36,7 +37,7 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     RegisterUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.RegisterUserRequest, _user_pb2.RegisterUserResponse]
-    """Makes an account. A repeat with the same request_id and password answers the same."""
+    """Makes an account. A repeat with the same request_id and body answers the same user, logged in once more."""
     LogIn: _grpc.UnaryUnaryMultiCallable[_user_pb2.LogInRequest, _user_pb2.LogInResponse]
     """Answers tokens for a name or mobile number and a password."""
     RefreshTokens: _grpc.UnaryUnaryMultiCallable[_user_pb2.RefreshTokensRequest, _user_pb2.RefreshTokensResponse]
@@ -51,12 +52,13 @@ class UserServiceStub:
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
     """The accounts of users. Refusals carry one of the reasons USER_NAME_TAKEN, USER_MOBILE_TAKEN, PASSWORD_WEAK,
-    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND.
+    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND, KEY_REUSED,
+    OVERLOADED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterUser: _aio.UnaryUnaryMultiCallable[_user_pb2.RegisterUserRequest, _user_pb2.RegisterUserResponse]  # type: ignore[assignment]
-    """Makes an account. A repeat with the same request_id and password answers the same."""
+    """Makes an account. A repeat with the same request_id and body answers the same user, logged in once more."""
     LogIn: _aio.UnaryUnaryMultiCallable[_user_pb2.LogInRequest, _user_pb2.LogInResponse]  # type: ignore[assignment]
     """Answers tokens for a name or mobile number and a password."""
     RefreshTokens: _aio.UnaryUnaryMultiCallable[_user_pb2.RefreshTokensRequest, _user_pb2.RefreshTokensResponse]  # type: ignore[assignment]
@@ -70,7 +72,8 @@ class UserServiceAsyncStub(UserServiceStub):
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """The accounts of users. Refusals carry one of the reasons USER_NAME_TAKEN, USER_MOBILE_TAKEN, PASSWORD_WEAK,
-    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND.
+    LOGIN_WRONG (one for an unknown name and a wrong password), LOGIN_LOCKED, TOKEN_INVALID, USER_NOT_FOUND, KEY_REUSED,
+    OVERLOADED.
     """
 
     @_abc_1.abstractmethod
@@ -79,7 +82,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.RegisterUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RegisterUserResponse, _abc.Awaitable[_user_pb2.RegisterUserResponse]]:
-        """Makes an account. A repeat with the same request_id and password answers the same."""
+        """Makes an account. A repeat with the same request_id and body answers the same user, logged in once more."""
 
     @_abc_1.abstractmethod
     def LogIn(
