@@ -73,7 +73,9 @@ class Customer:
                 return
 
     def _note_refusal(self, text: str, reason: str, may_refuse: Collection[str]) -> None:
-        if reason not in may_refuse:
+        if reason in may_refuse:
+            self.told.expected_refusals[reason] += 1
+        else:
             self.told.refusals.append(text)
 
     async def _try(self, method: str, path: str, body: Json | None) -> tuple[int, Json]:

@@ -27,7 +27,8 @@ from chaos.timeline import Timeline
 from chaos.world import World
 
 SHOPPERS_A_BRAND = 4
-SETTLE_SECONDS_MAX = 120.0
+SETTLE_SECONDS_MAX = 180.0
+"""A message that was to come in a minute, and is lost, is published again a minute after that."""
 
 _LOOK_SECONDS = 2.0
 _CALM_SECONDS = 3.0
@@ -164,6 +165,7 @@ def _figures(world: World) -> dict[str, Any]:
         "flash_sold": len(told.shop.sold),
         "payments": len(world.order_services.channel_payments),
         "entries": sum(len(brand.entries) for brand in world.brands),
+        "refusals": dict(told.expected_refusals),
         "answers": dict(told.tries),
     }
 

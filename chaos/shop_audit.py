@@ -148,6 +148,14 @@ def _orders_are_kept_as_told(world: World) -> Iterator[str]:
                     yield f"order {order.order_id} is {kept}, {order.money_paid_fen} fen of coins; told was {one}"
 
 
+def _carts_let_go(world: World) -> Iterator[str]:
+    """What was ordered from a cart is no longer in it."""
+    for user in (user for shop in world.order_services.shops for user in shop.users):
+        for goods_id in user.cart:
+            if world.told.shop.left_cart.get((user.user_id, goods_id)):
+                yield f"user {user.user_id} has ordered goods {goods_id}, which are still in the cart"
+
+
 def _orders_come_to_an_end(world: World) -> Iterator[str]:
     for order in _all_orders(world):
         is_over = order.order_status in {"cancelled", "refunded"}
@@ -259,6 +267,7 @@ SHOP_RULES: Mapping[str, Callable[[World], Iterator[str]]] = {
     "coins have their logs": _coins_have_logs,
     "a coupon is used once": _coupons_are_used_once,
     "an acknowledged order is kept once, as it was told": _orders_are_kept_as_told,
+    "what was ordered leaves the cart": _carts_let_go,
     "an order comes to its end": _orders_come_to_an_end,
     "what was told of an order holds": _what_was_told_of_orders_holds,
     "refunds are those that were told": _refunds_are_made_as_told,

@@ -107,6 +107,7 @@ async def _goods(customer: Customer, read: Json) -> Goods:
 async def _user(customer: Customer, user_id: str) -> User:
     path = f"/users/{user_id}"
     wallet = (await customer.app.ok("GET", f"{path}/wallet"))["wallet"]
+    cart = (await customer.app.ok("GET", f"{path}/cart"))["cart"]
     begun = [one.recharge_id for one in customer.told.shop.recharged if one.user_id == user_id]
     recharges = [(await customer.app.ok("GET", f"{path}/recharges/{one}"))["recharge"] for one in begun]
     return User(
@@ -118,6 +119,7 @@ async def _user(customer: Customer, user_id: str) -> User:
             Coupon(one["couponId"], one["isUsed"], one["orderId"])
             async for one in customer.pages(f"{path}/coupons", "coupons")
         ],
+        cart=[line["goodsId"] for line in cart["lines"]],
         recharges=[Recharge(one["rechargeId"], one["status"], _fen(one["amount"])) for one in recharges],
     )
 

@@ -70,6 +70,8 @@ class ShopTold:
 
     stocked: list[Stocked] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
+    left_cart: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """By user and goods that were put into a cart: whether an order of what is in it was acknowledged since."""
     cancelled: list[str] = field(default_factory=list)
     """Orders whose cancel was acknowledged."""
     paid: list[str] = field(default_factory=list)

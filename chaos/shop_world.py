@@ -106,6 +106,8 @@ class User:
     orders: Sequence[UserOrder] = ()
     coupons: Sequence[Coupon] = ()
     recharges: Sequence[Recharge] = ()
+    cart: Sequence[str] = ()
+    """Goods that are in it."""
 
 
 @dataclass(frozen=True, slots=True)

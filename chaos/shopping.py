@@ -103,7 +103,9 @@ class Buyer:
 
     async def _order_from_cart(self) -> None:
         lines = self._draw_lines()
+        left_cart = self.customer.told.shop.left_cart
         for article, number in lines:
+            left_cart[self.user_id, article.goods_id] = False
             body = {"goodsNumber": str(number)}
             await self.customer.insist("PUT", f"{self._path}/cart/{article.goods_id}", body)
         await self._order_and_settle(lines, from_cart=True)
@@ -158,6 +160,8 @@ class Buyer:
             self.customer.brand_id, self.user_id, order["orderId"], wanted, amount_fen, coupon_id, coins_fen
         )
         self.customer.told.shop.placed.append(placed)
+        if from_cart:
+            self.customer.told.shop.left_cart.update({(self.user_id, goods_id): True for goods_id, _ in wanted})
         return order
 
     async def _draw_coins(self, left_fen: int) -> int:

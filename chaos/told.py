@@ -70,6 +70,8 @@ class Told:
     shop: ShopTold = field(default_factory=ShopTold)
     refusals: list[str] = field(default_factory=list)
     """Definite refusals that no app expects."""
+    expected_refusals: Counter[str] = field(default_factory=Counter)
+    """Those that an app has to expect, by their reason."""
     unanswered: list[str] = field(default_factory=list)
     """Requests that got no definite answer although the mesh was healed."""
     tries: Counter[str] = field(default_factory=Counter)

@@ -31,6 +31,7 @@ def shop_told() -> ShopTold:
             Placed(BRAND, BUYER, "none", (("g1", 1),), 4000, "c2", 300),
             Placed(BRAND, BUYER, "back", (("g1", 1),), 4000, "", 500),
         ],
+        left_cart={(BUYER, "g1"): True, (BUYER, "g2"): False},
         cancelled=["none"],
         paid=["part"],
         paid_back=[PaidBack("part", 1000), PaidBack("part", 2000), PaidBack("back", 4000)],
@@ -134,6 +135,7 @@ def _buyer() -> User:
         ],
         coupons=[Coupon("c1", is_used=True, order_id="part"), Coupon("c2", is_used=False)],
         recharges=[Recharge("r1", "paid", 5000), Recharge("r3", "expired", 1000)],
+        cart=["g2"],
     )
 
 

@@ -190,6 +190,7 @@ DOCTORED: dict[str, list[Callable[[World], World]]] = {
         lambda w: order_with(w, "part", money_paid_fen=1499),
         lambda w: told_with(w, placed=[Placed(BRAND, "3", one.order_id, *rest(one)) for one in w.told.shop.placed]),
     ],
+    "what was ordered leaves the cart": [lambda w: user_with(w, BUYER, cart=["g2", "g1"])],
     "an order comes to its end": [
         lambda w: order_with(w, "part", pay_status="unpaid"),
         lambda w: order_with(w, "part", pay_status="paying"),
