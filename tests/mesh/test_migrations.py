@@ -22,10 +22,11 @@ from tests.databases import SERVER_URL
 
 PROCESSES = 4
 ROOT = Path(__file__).parents[2]
-SERVICES = (
-    "costcenter_rpc", "sms_rpc", "messagecenter_rpc", "txim_rpc", "gateway", "order_rpc/flash_sale", "order_rpc/cart", "order_rpc/coupon", "order_rpc/goods", "order_rpc/order", "order_rpc/payment", "order_rpc/sms_package", "order_rpc/user",
-    "order_rpc/wallet",
-)  # fmt: skip
+FOLDERS = ("gateway", "*_rpc", "order_rpc/*")
+SERVICES = [
+    str(path.parent.relative_to(ROOT)) for folder in FOLDERS for path in sorted(ROOT.glob(f"{folder}/migrations"))
+]
+"""The folders of all services that have tables."""
 
 ENVIRONMENT = """
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""order_rpc with some or all of its services, and order_rmq beside it, real and over a real database, in one process."""
+"""order_rpc with some or all of its services, and order_rmq beside it: real, on a real database, in one process."""
 
 from __future__ import annotations
 
