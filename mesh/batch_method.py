@@ -5,7 +5,7 @@ Apart from what its callers need, because it validates: the library for that is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import grpc
@@ -42,6 +42,8 @@ class BatchMethod(Generic[Request, Response, Result]):
 
     async def many(self, requests: Sequence[Request]) -> list[Result]:
         """Serve the Batch form: validate each item by itself, do the valid ones together."""
+        # Each look at an item of a repeated field makes its object anew.
+        requests = list(requests)
         refusals: dict[int, DomainError] = {}
         for position, request in enumerate(requests):
             try:
@@ -50,10 +52,21 @@ class BatchMethod(Generic[Request, Response, Result]):
                 refusals[position] = refusal
         valid = [request for position, request in enumerate(requests) if position not in refusals]
         responses = iter(await self._handle_all(valid) if valid else ())
-        return [
-            self._result(refusals[position] if position in refusals else next(responses))
-            for position in range(len(requests))
-        ]
+        return self._results(
+            refusals[position] if position in refusals else next(responses) for position in range(len(requests))
+        )
+
+    def _results(self, answers: Iterable[Response | BaseException]) -> list[Result]:
+        """Write answers. A refusal that many items share, as one object, is written once."""
+        written: dict[int, Result] = {}
+        results: list[Result] = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                result = written.get(id(answer)) or written.setdefault(id(answer), self._result(answer))
+            else:
+                result = self._result(answer)
+            results.append(result)
+        return results
 
     def _result(self, response: Response | BaseException) -> Result:
         if not isinstance(response, BaseException):

@@ -79,8 +79,9 @@ class Admission:
         self, brand_id: int, flash_sale_id: int, requests: Sequence[tuple[int, str]]
     ) -> list[Verdict | Refusal] | None:
         """Decide over up to 1,000 (user_id, request_id), in order; None when the sale is not known here."""
-        arguments = [part for request in requests for part in request]
-        reply = await self._run(_ADMIT, flash_sale_id, [brand_id, *arguments])
+        # As one text: the client and the server would look at each of many arguments by itself.
+        lines = "\n".join([f"{user_id} {request_id}" for user_id, request_id in requests])
+        reply = await self._run(_ADMIT, flash_sale_id, [brand_id, lines])
         return None if reply is None else [_VERDICTS[int(cast("int", code))] for code in cast("list[Reply]", reply)]
 
     async def settle(self, flash_sale_id: int, settled: Sequence[Settled]) -> None:

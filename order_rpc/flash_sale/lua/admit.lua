@@ -1,7 +1,7 @@
 -- KEYS: 1 state (hash), 2 users (hash, user -> how many it holds), 3 requests (hash, "user request" -> 1 if it holds one),
 -- 4 pending (zset, "user request" -> when it was admitted, until its row is known to be written).
--- ARGV: 1 brand, then pairs of user and request.
--- Answers nothing when the sale is not here; else a number a pair: 0 admitted, 9 the request was seen before, and
+-- ARGV: 1 brand, 2 lines of "user request".
+-- Answers nothing when the sale is not here; else a number a line: 0 admitted, 9 the request was seen before, and
 -- otherwise why not (see Refusal in domain.py). What is refused changes nothing.
 local state = redis.call('HMGET', KEYS[1], 'brand', 'start', 'end', 'left', 'limit')
 if not state[1] then return false end
@@ -10,9 +10,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local closed = (state[1] ~= ARGV[1] and 5) or (now < tonumber(state[2]) and 1) or (now >= tonumber(state[3]) and 2)
 local left, limit = tonumber(state[4]), tonumber(state[5])
 local users, names = {}, {}
-for position = 2, #ARGV, 2 do
-  users[#users + 1] = ARGV[position]
-  names[#names + 1] = ARGV[position] .. ' ' .. ARGV[position + 1]
+for name, user in string.gmatch(ARGV[2], '((%d+) [^\n]+)') do
+  names[#names + 1] = name
+  users[#users + 1] = user
 end
 local counts = redis.call('HMGET', KEYS[2], unpack(users))
 local seen = redis.call('HMGET', KEYS[3], unpack(names))
