@@ -101,7 +101,10 @@ class Reconciling:
                 await differences.insert_reconciliation(connection, done, found, now_ms)
         except sqlalchemy.exc.IntegrityError:
             async with self._database.read() as connection:
-                return (await differences.read_reconciliations(connection, day))[channel]
+                first = (await differences.read_reconciliations(connection, day)).get(channel)
+            if first is None:
+                raise
+            return first
         report = log.error if found else log.info
         report("reconciled", day=str(day), channel=channel, compared=done.compared_count, differences=len(found))
         return done

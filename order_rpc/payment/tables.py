@@ -94,7 +94,9 @@ difference = sa.Table(
     "payment_difference",
     metadata,
     # SQLite numbers rows by itself only when the key is INTEGER.
-    sa.Column("difference_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column(
+        "difference_id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
     _text("day", 10),
     _text("channel", 32),
     _text("kind", 13),

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Mapping
 
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -19,6 +19,7 @@ from order_rpc.channel_settings import WechatPaySettings
 from order_rpc.payment.channels.port import WrongSignatureError
 
 _SCHEME = "WECHATPAY2-SHA256-RSA2048"
+_NO_KEYS = "payment_channel_wechat: merchant_key and platform_key must be RSA keys, PEM"
 _CLOCK_SECONDS_MAX = 300
 """Something older may be what somebody has recorded."""
 
@@ -28,10 +29,13 @@ class WechatSigning:
 
     def __init__(self, settings: WechatPaySettings) -> None:
         """Raise ValueError for keys that are none."""
-        private = load_pem_private_key(settings.merchant_key.get_secret_value().encode(), None)
-        public = load_pem_public_key(settings.platform_key.encode())
+        try:
+            private = load_pem_private_key(settings.merchant_key.get_secret_value().encode(), None)
+            public = load_pem_public_key(settings.platform_key.encode())
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise ValueError(_NO_KEYS) from error
         if not isinstance(private, RSAPrivateKey) or not isinstance(public, RSAPublicKey):
-            raise ValueError("payment_channel_wechat: merchant_key and platform_key must be RSA keys")  # noqa: TRY004  # a setting is wrong
+            raise ValueError(_NO_KEYS)  # noqa: TRY004  # what is wrong is a setting
         self._private = private
         self._public = public
         self._settings = settings

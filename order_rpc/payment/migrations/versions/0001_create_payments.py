@@ -55,7 +55,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "payment_difference",
-        sa.Column("difference_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "difference_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
         sa.Column("day", sa.String(length=10), nullable=False),
         sa.Column("channel", sa.String(length=32), nullable=False),
         sa.Column("kind", sa.String(length=13), nullable=False),
