@@ -8,18 +8,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.database import Database
 from order_rpc.user import refusals, storage, tables
-from order_rpc.user.domain import Attempts, User, after_attempt, name_key
+from order_rpc.user.domain import Attempts, User, after_attempt
 
 _NEVER = Attempts(failed_count=0, locked_until_ms=0, kept_until_ms=0)
 
 
-def login_of(brand_id: int, login: str, user: User | None) -> str:
-    """Name whom somebody tries to log in as: one user by whatever name, and what is nobody's name likewise.
+def attempt_as(user: User) -> str:
+    """Name attempts to log in as a user, by whatever name."""
+    return _sha256(f"user {user.user_id}")
 
-    Both are counted and locked alike, so that a lock does not tell who exists.
-    """
-    whom = f"user {user.user_id}" if user else f"name {brand_id} {name_key(login)}"
-    return hashlib.sha256(whom.encode()).hexdigest()
+
+def attempt_as_nobody(brand_id: int, login_key: str) -> str:
+    """Name attempts to log in by what is nobody's name: counted and locked alike, so that a lock tells nothing."""
+    return _sha256(f"nobody {brand_id} {login_key}")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class LoginAttempts:

@@ -11,7 +11,7 @@ from mesh.errors import invalid_field
 from mesh.ids import IdAllocator
 from mesh.phones import normalise
 from order_rpc.user import refusals, storage, tables
-from order_rpc.user.attempts import LoginAttempts, login_of
+from order_rpc.user.attempts import LoginAttempts, attempt_as, attempt_as_nobody
 from order_rpc.user.domain import User, name_key, normal_name, normal_password, refuse_name, refuse_password
 from order_rpc.user.passwords import Passwords
 from order_rpc.user.sessions import Sessions, Tokens
@@ -61,9 +61,12 @@ class Users:
 
     async def log_in(self, brand_id: int, login: str, password: str) -> LoggedIn:
         """Answer tokens for a name or mobile number and its password. Raises LOGIN_WRONG, LOGIN_LOCKED, OVERLOADED."""
+        mobile = normalise(login)
+        login_key = mobile.e164 if mobile else name_key(login)
+        find = storage.read_user_of_mobile if mobile else storage.read_user_of_name
         async with self._database.read() as connection:
-            user = await _find_login(connection, brand_id, login)
-        attempt = login_of(brand_id, login, user)
+            user = await find(connection, brand_id, login_key)
+        attempt = attempt_as(user) if user else attempt_as_nobody(brand_id, login_key)
         return await self._begin_session(user, password, attempt)
 
     async def get(self, brand_id: int, user_id: int) -> User:
@@ -81,7 +84,7 @@ class Users:
         """
         user = await self.get(brand_id, user_id)
         _check_password("new_password", new_password, user.user_name, user.user_mobile)
-        attempt = login_of(brand_id, user.user_name, user)
+        attempt = attempt_as(user)
         await self._check(user, old_password, attempt)
         user_password = await self._passwords.hash(normal_password(new_password))
         session_id = await self._sessions.allocate()
@@ -125,9 +128,8 @@ class Users:
         """Answer a request that was made before: whoever repeats it knows the password, and is logged in again."""
         if (known.user_name, known.user_mobile) != (wanted.user_name, wanted.user_mobile):
             raise refusals.key_reused(wanted.request_id)
-        attempt = login_of(known.brand_id, known.user_name, known)
         try:
-            return await self._begin_session(known, password, attempt)
+            return await self._begin_session(known, password, attempt_as(known))
         except refusals.LoginWrongError:
             raise refusals.key_reused(wanted.request_id) from None
 
@@ -184,13 +186,6 @@ def _check_password(field: str, password: str, user_name: str, user_mobile: str 
     weaknesses = refuse_password(normal_password(password), names=(user_name, national))
     if weaknesses:
         raise refusals.password_weak(field, weaknesses)
-
-
-async def _find_login(connection: AsyncConnection, brand_id: int, login: str) -> User | None:
-    mobile = normalise(login)
-    if mobile:
-        return await storage.read_user_of_mobile(connection, brand_id, mobile.e164)
-    return await storage.read_user_of_name(connection, brand_id, name_key(login))
 
 
 async def _lock_unchanged(connection: AsyncConnection, user: User) -> None:

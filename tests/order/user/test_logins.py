@@ -94,6 +94,12 @@ async def test_a_user_is_one_by_name_and_by_mobile_number(accounts: Accounts) ->
     await refused("LOGIN_LOCKED", accounts.log_in("KNOWN"))
 
 
+@pytest.mark.parametrize("spellings", [("13900139000", "+86 139-0013-9000"), ("Nobody", "nOB\uff4fDY")])
+async def test_nobody_is_one_however_it_is_written_as_a_user_is(accounts: Accounts, spellings: tuple[str, str]) -> None:
+    await accounts.failed_logins(spellings[0], 10)
+    await refused("LOGIN_LOCKED", accounts.log_in(spellings[1]))
+
+
 async def test_many_attempts_at_once_get_no_more_tries_than_one_after_the_other(accounts: Accounts) -> None:
     await accounts.register("known")
     _, reasons = await outcomes(*(accounts.log_in("known", OTHER_PASSWORD) for _ in range(40)))
