@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -228,12 +229,18 @@ def _row(operation: JobOperation, now_ms: int) -> dict[str, Any]:
         "key": _key(operation),
         "kind": operation.kind,
         "body_hash": body_hash(operation),
-        "operation": json.dumps(dataclasses.asdict(operation), separators=(",", ":")),
+        "operation": json.dumps({name: getattr(operation, name) for name in _fields(type(operation))}, separators=(",", ":")),
         "state": JobState.PENDING.value,
         "reason": "",
         "created_at_ms": now_ms,
         "queued_at_ms": now_ms,
     }
+
+
+@cache
+def _fields(operation_type: type[JobOperation]) -> tuple[str, ...]:
+    """Name the fields of a kind. `dataclasses.asdict` would copy each value, which takes ten times as long."""
+    return tuple(field.name for field in dataclasses.fields(operation_type))
 
 
 def _job_id(job: Any, operation: JobOperation) -> int | DomainError:

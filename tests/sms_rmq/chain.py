@@ -17,6 +17,7 @@ from costcenter_rmq.handlers import JobHandler
 from costcenter_rmq.settings import Settings as CostCenterSettings
 from costcenter_rpc import tables as costcenter_tables
 from mesh.bus.port import DEAD_SUFFIX, Delivery
+from mesh.giving_way import GivingWay
 from mesh.inbox import Inbox, InboxItem, InboxOutcome
 from mesh.redis_connection import connect_redis
 from mesh.worker import Outcome, Route
@@ -39,6 +40,7 @@ CLAIM_SECONDS = 30
 SUBMIT_SECONDS = 60
 
 
+_GIVING_WAY_SECONDS = 0.1
 _NO_PACES = Paces(0, 0)
 """Of what these tests do side by side, everything is to be a call of its own."""
 
@@ -181,8 +183,11 @@ async def open_process(mesh: SmsMesh, name: str, accounts: Sequence[Account], st
     leases = Leases(name, CLAIM_SECONDS, SUBMIT_SECONDS)
     dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases, _NO_PACES, mesh.clock.seconds))
     cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer, _NO_PACES))
-    handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), clock=mesh.clock.seconds)
-    callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus)
+    giving_way = GivingWay(_GIVING_WAY_SECONDS)
+    handler = DispatchHandler(
+        dispatches, cost_center, ProviderAccounts(accounts), giving_way, clock=mesh.clock.seconds
+    )
+    callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus, giving_way)
     redis = connect_redis("redis://127.0.0.1:9", "nobody")
     stack.push_async_callback(redis.aclose)
     requeue = CallbackRequeue(Inbox(redis, "sms.receipts", 1))
