@@ -229,7 +229,9 @@ def _row(operation: JobOperation, now_ms: int) -> dict[str, Any]:
         "key": _key(operation),
         "kind": operation.kind,
         "body_hash": body_hash(operation),
-        "operation": json.dumps({name: getattr(operation, name) for name in _fields(type(operation))}, separators=(",", ":")),
+        "operation": json.dumps(
+            {name: getattr(operation, name) for name in _fields(type(operation))}, separators=(",", ":")
+        ),
         "state": JobState.PENDING.value,
         "reason": "",
         "created_at_ms": now_ms,

@@ -134,7 +134,7 @@ class DispatchHandler:
         if outcome is not None:
             # Not worth patience: when the lease is over, whoever takes the dispatch up decides anew.
             await self._dispatches.record_submission(outcome)
-        elif await self._dispatches.record_charge(dispatch.dispatch_id, dispatch.payment_id):
+        elif await self._dispatches.record_charge(dispatch):
             outcome = refusal or _recorded(dispatch, await self._accounts.submit(_submission(dispatch)))
             await self._record(outcome)
         else:

@@ -23,8 +23,8 @@ _RECEIPTS_AT_ONCE = 200
 """More, and each service that they go through would do nothing else for some 20 ms."""
 
 _GIVING_WAY_SECONDS_MAX = 0.1
-"""How long receipts and campaigns wait for single messages: two batches of receipts a second at the least, and ten
-chunks."""
+"""How long receipts and campaigns wait for single messages: ten batches of receipts a second at the least, and ten
+chunks of each lane."""
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:

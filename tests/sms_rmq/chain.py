@@ -40,7 +40,6 @@ CLAIM_SECONDS = 30
 SUBMIT_SECONDS = 60
 
 
-_GIVING_WAY_SECONDS = 0.1
 _NO_PACES = Paces(0, 0)
 """Of what these tests do side by side, everything is to be a call of its own."""
 
@@ -163,7 +162,12 @@ class Chain:
 
 @asynccontextmanager
 async def running_chain(
-    directory: Path, provider: ScriptedProvider | None = None, num: int = CREDITS, *, international: bool = False
+    directory: Path,
+    provider: ScriptedProvider | None = None,
+    num: int = CREDITS,
+    *,
+    international: bool = False,
+    giving_way_seconds: float = 0,
 ) -> AsyncIterator[Chain]:
     """Start two processes of sms_rmq and one of costcenter_rmq, which work when they are told to."""
     async with AsyncExitStack() as stack:
@@ -173,20 +177,25 @@ async def running_chain(
         accounts = [provider.as_account(mesh.clock.seconds)]
         if international:
             accounts.append(provider.as_account(mesh.clock.seconds, name="abroad", international=True))
-        first, second = [await open_process(mesh, name, accounts, stack) for name in ("first", "second")]
+        first, second = [
+            await open_process(mesh, name, accounts, stack, giving_way_seconds) for name in ("first", "second")
+        ]
         jobs = costcenter_consumer.routes(_job_settings(), JobHandler(CostCenterJobs(mesh.center_peer)))
         yield Chain(mesh, provider, accounts, first, second, jobs)
 
 
-async def open_process(mesh: SmsMesh, name: str, accounts: Sequence[Account], stack: AsyncExitStack) -> Process:
-    """Build what one process of sms_rmq holds."""
+async def open_process(
+    mesh: SmsMesh, name: str, accounts: Sequence[Account], stack: AsyncExitStack, giving_way_seconds: float = 0
+) -> Process:
+    """Build what one process of sms_rmq holds.
+
+    It does not give way unless a test is about that: one that has a single message stand still would wait for it.
+    """
     leases = Leases(name, CLAIM_SECONDS, SUBMIT_SECONDS)
     dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases, _NO_PACES, mesh.clock.seconds))
     cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer, _NO_PACES))
-    giving_way = GivingWay(_GIVING_WAY_SECONDS)
-    handler = DispatchHandler(
-        dispatches, cost_center, ProviderAccounts(accounts), giving_way, clock=mesh.clock.seconds
-    )
+    giving_way = GivingWay(giving_way_seconds)
+    handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), giving_way, mesh.clock.seconds)
     callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus, giving_way)
     redis = connect_redis("redis://127.0.0.1:9", "nobody")
     stack.push_async_callback(redis.aclose)
