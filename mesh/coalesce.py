@@ -67,10 +67,10 @@ class Coalescer(Generic[Item, Result]):
 
     `key` names whose turn an item is: batches take from all keys in turn, so that one busy key does not keep the others
     waiting; items of one key stay in order. Where more keys wait than a batch has room for, a turn is `turn_min` items
-    nevertheless, for work of which a part is done once a key and batch. Where other keys wait, a turn is `turn_max` items
-    at most, so that a batch of theirs is soon done, however much waits of one. `in_flight_max` batches run at once; with 1,
-    batches run strictly one after the other. A caller that is cancelled leaves its item in the batch, because a commit
-    can no longer leave it out.
+    nevertheless, for work of which a part is done once a key and batch. Where several keys wait, a turn is `turn_max`
+    items at most, so that a batch is soon done however much waits of one key. `in_flight_max` batches run at once; with
+    1, batches run strictly one after the other. A caller that is cancelled leaves its item in the batch, because a
+    commit can no longer leave it out.
 
     `pace_seconds` is the least time between the starts of two batches, unless so much waits that the next one is full:
     the longest that an item may be kept from its batch for the sake of those that come after it.

@@ -253,11 +253,10 @@ async def test_one_writer_is_had_before_the_parts_of_something_large(database: D
             await connection.execute(sa.select(1))
             written.append(name)
 
-    async with asyncio.TaskGroup() as group:
-        async with database.write() as connection:
-            await connection.execute(sa.select(1))
-            for name in ("chunk 1", "chunk 2", "code"):
-                group.create_task(write(name, bulk=name != "code"))
-                await asyncio.sleep(0.01)
-            assert not written
+    async with asyncio.TaskGroup() as group, database.write() as connection:
+        await connection.execute(sa.select(1))
+        for name in ("chunk 1", "chunk 2", "code"):
+            group.create_task(write(name, bulk=name != "code"))
+            await asyncio.sleep(0.01)
+        assert not written
     assert written == ["code", "chunk 1", "chunk 2"]
