@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 async def in_slices(items: Sequence[Item], size: int = SLICE_ITEMS) -> AsyncIterator[Sequence[Item]]:
-    """Go through `items` in consecutive parts of `size`; between two, others have the loop half as long as the last took.
+    """Go through `items` in consecutive parts of `size`; after each, others have the loop half as long as it took.
 
     A mere turn of the loop would not do: what others do takes a dozen turns each, for answers and locks that they wait
     for, and behind every one of them would come the next slice. Counted is time of the processor: on a busy machine a
