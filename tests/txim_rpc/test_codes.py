@@ -14,7 +14,7 @@ from txim_rpc.domain import FAILURES, Command, Failure, Policy, result_of
 
 OF_POLICY = {
     Policy.RETRY: {20002, 20004, 20005, 40006, 60014, 70169, 70500, 90992, 90994, 90995, 91000},
-    Policy.BACK_OFF: {10006, 60007, 60011, 60018, 60023, 70050},
+    Policy.BACK_OFF: {10006, 60007, 60011, 60018, 60019, 70050},
     Policy.IMPORT: {20003, 70107, 90012, 90048},
     Policy.RE_SIGN: {60004, 60005, 70001, 70002, 70003, 70005, 70009, 70013, 70052},
     Policy.STOP: {
