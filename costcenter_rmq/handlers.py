@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from costcenter_rmq.clients import BATCH_MAX, CostCenterJobs
+from costcenter_rmq.clients import JOBS_MAX, CostCenterJobs
 from mesh.bus.id_messages import read_ids
 from mesh.bus.port import Delivery
 from mesh.worker import Dead, Done, Outcome, Retry
@@ -21,8 +21,8 @@ class JobHandler:
         named = [_read(delivery) for delivery in deliveries]
         wanted = list(dict.fromkeys(job_id for ids in named if not isinstance(ids, Dead) for job_id in ids))
         settled: dict[int, bool] = {}
-        for start in range(0, len(wanted), BATCH_MAX):
-            chunk = wanted[start : start + BATCH_MAX]
+        for start in range(0, len(wanted), JOBS_MAX):
+            chunk = wanted[start : start + JOBS_MAX]
             settled.update(zip(chunk, await self._jobs.apply(chunk), strict=True))
         return [_outcome(ids, settled) for ids in named]
 

@@ -45,6 +45,9 @@ _OPERATIONS: dict[str, type[Release | ReportReceipt]] = {
     Release.kind: Release,
     ReportReceipt.kind: ReportReceipt,
 }
+_FIELDS = {kind: tuple(field.name for field in dataclasses.fields(of)) for kind, of in _OPERATIONS.items()}
+"""What is stored of each. `dataclasses.asdict` would copy every value, which takes ten times as long."""
+
 _QUEUES = {Release.kind: RELEASE_QUEUE, ReportReceipt.kind: RECEIPT_QUEUE}
 
 log = telemetry.logger()
@@ -99,7 +102,7 @@ class Jobs:
         return await self._store.submit_all(operations)
 
     async def _store_batch(self, operations: Sequence[JobOperation]) -> list[int | BaseException]:
-        async with self._database.write() as connection:
+        async with self._database.write(bulk=True) as connection:
             now_ms = await self._database.now_ms(connection)
             stored = await _read_by_key(connection, [_key(operation) for operation in operations])
             new = [operation for operation in operations if _key(operation) not in stored]
@@ -153,7 +156,7 @@ class Jobs:
             .values(state=sa.bindparam("to_state"), reason=sa.bindparam("to_reason"))
         )
         rows = [{"id": job_id, "to_state": outcome.value, "to_reason": reason} for job_id, outcome, reason in closed]
-        async with self._database.write() as connection:
+        async with self._database.write(bulk=True) as connection:
             await connection.execute(statement, rows)
 
     async def replay(self, older_than_seconds: int, jobs_max: int = 10_000) -> Backlog:
@@ -180,7 +183,7 @@ class Jobs:
             message = "the jobs are stored and their queue is away; repeat later"
             raise DomainError(grpc.StatusCode.UNAVAILABLE, "BUS_UNAVAILABLE", message) from error
         mark = sa.update(tables.job).where(tables.job.c.job_id == sa.bindparam("id")).values(queued_at_ms=now_ms)
-        async with self._database.write() as connection:
+        async with self._database.write(bulk=True) as connection:
             await connection.execute(mark, [{"id": job.job_id} for job in jobs])
 
 
@@ -228,7 +231,9 @@ def _row(operation: JobOperation, now_ms: int) -> dict[str, Any]:
         "key": _key(operation),
         "kind": operation.kind,
         "body_hash": body_hash(operation),
-        "operation": json.dumps(dataclasses.asdict(operation), separators=(",", ":")),
+        "operation": json.dumps(
+            {name: getattr(operation, name) for name in _FIELDS[operation.kind]}, separators=(",", ":")
+        ),
         "state": JobState.PENDING.value,
         "reason": "",
         "created_at_ms": now_ms,

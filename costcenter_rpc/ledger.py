@@ -21,6 +21,9 @@ _BATCH_MAX = 512
 _TURN_MIN = 4
 """An account is locked, read and written once a commit, whatever is done to it."""
 
+_TURN_MAX = 64
+"""Some 5 ms of one brand's operations, where others wait: its receipts come by the hundred."""
+
 _PENDING_MAX = 50_000
 
 _batch_size = Histogram(
@@ -53,6 +56,7 @@ class Ledger:
             key=lambda operation: operation.brand_id,
             batch_max=_BATCH_MAX,
             turn_min=_TURN_MIN,
+            turn_max=_TURN_MAX,
             pending_max=_PENDING_MAX,
             poison=(Exception,),
         )

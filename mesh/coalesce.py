@@ -67,9 +67,10 @@ class Coalescer(Generic[Item, Result]):
 
     `key` names whose turn an item is: batches take from all keys in turn, so that one busy key does not keep the others
     waiting; items of one key stay in order. Where more keys wait than a batch has room for, a turn is `turn_min` items
-    nevertheless, for work of which a part is done once a key and batch. `in_flight_max` batches run at once; with 1,
-    batches run strictly one after the other. A caller that is cancelled leaves its item in the batch, because a commit
-    can no longer leave it out.
+    nevertheless, for work of which a part is done once a key and batch. Where several keys wait, a turn is `turn_max`
+    items at most, so that a batch is soon done however much waits of one key. `in_flight_max` batches run at once; with
+    1, batches run strictly one after the other. A caller that is cancelled leaves its item in the batch, because a
+    commit can no longer leave it out.
 
     `pace_seconds` is the least time between the starts of two batches, unless so much waits that the next one is full:
     the longest that an item may be kept from its batch for the sake of those that come after it.
@@ -88,6 +89,7 @@ class Coalescer(Generic[Item, Result]):
         pending_max: int,
         key: Callable[[Item], Hashable] = lambda _: None,
         turn_min: int = 1,
+        turn_max: int | None = None,
         in_flight_max: int = 1,
         pace_seconds: float = 0.0,
         poison: tuple[type[Exception], ...] = (),
@@ -98,6 +100,7 @@ class Coalescer(Generic[Item, Result]):
         self._pending_max = pending_max
         self._key = key
         self._turn_min = turn_min
+        self._turn_max = turn_max or batch_max
         self._in_flight_max = in_flight_max
         self._pace_seconds = pace_seconds
         self._clock = time.monotonic
@@ -188,11 +191,14 @@ class Coalescer(Generic[Item, Result]):
 
     def _next_batch(self) -> list[_Pending[Item, Result]]:
         batch: list[_Pending[Item, Result]] = []
-        while self._queues and len(batch) < self._batch_max:
+        size_max = self._batch_max
+        if len(self._queues) > 1:
+            size_max = min(size_max, sum(min(len(queue), self._turn_max) for queue in self._queues.values()))
+        while self._queues and len(batch) < size_max:
             # A share for each key that waits now; what is left over goes round again.
-            share = max(self._turn_min, (self._batch_max - len(batch)) // len(self._queues))
+            share = min(max(self._turn_min, (size_max - len(batch)) // len(self._queues)), self._turn_max)
             for _ in range(len(self._queues)):
-                room = self._batch_max - len(batch)
+                room = size_max - len(batch)
                 if not room:
                     break
                 key, queue = self._queues.popitem(last=False)

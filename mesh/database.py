@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from mesh import sqlite_connection
 from mesh.database_errors import database_errors, tell_of_broken_connections, translate_failed_connects
+from mesh.hurried_first import HurriedFirst
 
 LOCK_TIMEOUT_SECONDS = 3
 """How long a statement waits for a lock before the caller is told to come again."""
+
+_WRITER_WAIT_SECONDS = 30
+"""How long a transaction waits for the one writer of SQLite."""
 
 _DRIVERS = {"sqlite": "aiosqlite", "mysql": "asyncmy", "mariadb": "asyncmy", "postgresql": "asyncpg"}
 
@@ -41,6 +45,7 @@ class Database:
             raise ValueError(f"database_url: {dialect} is not supported, use one of {known}")
         self.url = parsed.set(drivername=f"{dialect}+{_DRIVERS[dialect]}")
         self.is_sqlite = dialect == "sqlite"
+        self._turns = HurriedFirst(_WRITER_WAIT_SECONDS)
         if self.is_sqlite:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
             self._writer = _sqlite_engine(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
@@ -49,14 +54,17 @@ class Database:
             self._writer = self._reader = _server_engine(self.url, pool_size)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed at the end of the block, rolled back by any exception.
+
+        Where there is one writer, those that wait for it go before those that are a part of something large (`bulk`).
 
         Raises UNAVAILABLE when the database is away, cannot take the lock in time, or lost the connection: whether the
         transaction was committed is then not known, and the same request may be made again.
         """
         with database_errors():
-            async with self._writer.begin() as connection:
+            turn = self._turns.turn(bulk=bulk) if self.is_sqlite else nullcontext()
+            async with turn, self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from brandmesh.costcenter.v1 import costcenter_pb2
 from brandmesh.sms.v1 import sms_pb2
 from mesh import telemetry
 from mesh.bus.port import DEAD_REASON_HEADER, DEAD_SUFFIX, Bus, Delivery, Message
+from mesh.giving_way import GivingWay
 from mesh.inbox import Inbox, InboxItem, InboxOutcome, Requeue
 from mesh.worker import Done, Outcome
 from sms_rmq.clients import CostCenter, SmsDispatches
@@ -52,14 +53,23 @@ log = telemetry.logger()
 class CallbackHandler:
     """Handles items of the inbox, a batch at a time."""
 
-    def __init__(self, dispatches: SmsDispatches, cost_center: CostCenter, callbacks: Callbacks, bus: Bus) -> None:
+    def __init__(
+        self,
+        dispatches: SmsDispatches,
+        cost_center: CostCenter,
+        callbacks: Callbacks,
+        bus: Bus,
+        giving_way: GivingWay,
+    ) -> None:
         self._dispatches = dispatches
         self._cost_center = cost_center
         self._callbacks = callbacks
         self._bus = bus
+        self._giving_way = giving_way
 
     async def handle(self, items: Sequence[InboxItem]) -> list[InboxOutcome]:
         """Record what was pushed; True for each item that is done. Raises DomainError when a service is away."""
+        await self._giving_way.give_way()
         outcomes: list[InboxOutcome] = [True] * len(items)
         receipts: dict[int, Receipt] = {}
         uplinks: list[Uplink] = []

@@ -54,12 +54,16 @@ class SmsDispatches:
             pending_max=_PENDING_MAX,
             pace_seconds=paces.before_sending_seconds,
         )
-        self._charges: Coalescer[sms_pb2.DispatchCharge, bool] = Coalescer(
-            self._record_charges,
-            name="recording charges",
-            batch_max=_BATCH_MAX,
-            pending_max=_PENDING_MAX,
-            pace_seconds=paces.before_sending_seconds,
+        # Apart, because one of a chunk moves up to 1,000 records: a single one would wait for those of its call.
+        self._charges, self._chunk_charges = (
+            Coalescer[sms_pb2.DispatchCharge, bool](
+                self._record_charges,
+                name=name,
+                batch_max=_BATCH_MAX,
+                pending_max=_PENDING_MAX,
+                pace_seconds=paces.before_sending_seconds,
+            )
+            for name in ("recording charges", "recording charges of chunks")
         )
         self._submissions: Coalescer[sms_pb2.DispatchSubmission, None] = Coalescer(
             self._record_submissions,
@@ -85,7 +89,7 @@ class SmsDispatches:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for coalescer in (self._claims, self._charges, self._submissions, self._finishes):
+        for coalescer in (self._claims, self._charges, self._chunk_charges, self._submissions, self._finishes):
             await coalescer.close()
 
     async def claim(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
@@ -100,9 +104,11 @@ class SmsDispatches:
                 raise own(one)
         return [one for one in claimed if isinstance(one, sms_pb2.Dispatch)]
 
-    async def record_charge(self, dispatch_id: int, payment_id: str) -> bool:
-        """Note a payment; answer whether the dispatch is still ours, and may be submitted now."""
-        return await self._charges.submit(sms_pb2.DispatchCharge(dispatch_id=dispatch_id, payment_id=payment_id))
+    async def record_charge(self, dispatch: sms_pb2.Dispatch) -> bool:
+        """Note a dispatch's payment; answer whether the dispatch is still ours, and may be submitted now."""
+        charge = sms_pb2.DispatchCharge(dispatch_id=dispatch.dispatch_id, payment_id=dispatch.payment_id)
+        is_single = dispatch.mode == sms_pb2.SMS_MODE_SINGLE
+        return await (self._charges if is_single else self._chunk_charges).submit(charge)
 
     async def record_submission(self, submission: sms_pb2.DispatchSubmission) -> None:
         """Note an outcome."""

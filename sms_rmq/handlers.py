@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import TypeAlias, cast
 
 from prometheus_client import Counter
@@ -20,6 +21,7 @@ from mesh import telemetry
 from mesh.bus.id_messages import read_ids
 from mesh.bus.port import Delivery
 from mesh.errors import DomainError
+from mesh.giving_way import GivingWay
 from mesh.outage import is_outage
 from mesh.retry import RetryPolicy
 from mesh.timestamps import to_ms
@@ -56,17 +58,19 @@ class DispatchHandler:
         dispatches: SmsDispatches,
         cost_center: CostCenter,
         accounts: ProviderAccounts,
+        giving_way: GivingWay,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._dispatches = dispatches
         self._cost_center = cost_center
         self._accounts = accounts
+        self._giving_way = giving_way
         self._clock = clock
         self._in_progress: set[int] = set()
 
     async def handle_singles(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """Work on a batch of messages that name dispatches of one recipient. Raises as `handle_batches`."""
-        return await self._handle(deliveries, self._dispatches.claim_singles)
+        return await self._handle(deliveries, self._claim_singles)
 
     async def handle_batches(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """Work on messages that name dispatches of many recipients.
@@ -74,7 +78,7 @@ class DispatchHandler:
         Raises DomainError when not all of them could be claimed: they come again, and those that were are left to the
         lease of this call.
         """
-        return await self._handle(deliveries, self._dispatches.claim)
+        return await self._handle(deliveries, self._claim_batch)
 
     async def _handle(self, deliveries: Sequence[Delivery], claim: Claim) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -96,6 +100,14 @@ class DispatchHandler:
             self._in_progress.difference_update(ids)
         return outcomes
 
+    async def _claim_singles(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
+        with self._giving_way.hurried():
+            return await self._dispatches.claim_singles(dispatch_ids)
+
+    async def _claim_batch(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
+        await self._giving_way.give_way()
+        return await self._dispatches.claim(dispatch_ids)
+
     async def _work(self, claimed: Sequence[sms_pb2.Dispatch]) -> None:
         """Work on dispatches side by side. What fails on one stays with that one, for the sweep."""
         results = await asyncio.gather(*map(self._work_one, claimed), return_exceptions=True)
@@ -105,7 +117,9 @@ class DispatchHandler:
 
     async def _work_one(self, dispatch: sms_pb2.Dispatch) -> None:
         if dispatch.stage == sms_pb2.DISPATCH_STAGE_SEND:
-            outcome = await self._send(dispatch)
+            is_single = dispatch.mode == sms_pb2.SMS_MODE_SINGLE
+            with self._giving_way.hurried() if is_single else nullcontext():
+                outcome = await self._send(dispatch)
             if outcome is None or outcome.outcome in _NOT_TOLD:
                 return
             dispatch.outcome = outcome.outcome
@@ -120,7 +134,7 @@ class DispatchHandler:
         if outcome is not None:
             # Not worth patience: when the lease is over, whoever takes the dispatch up decides anew.
             await self._dispatches.record_submission(outcome)
-        elif await self._dispatches.record_charge(dispatch.dispatch_id, dispatch.payment_id):
+        elif await self._dispatches.record_charge(dispatch):
             outcome = refusal or _recorded(dispatch, await self._accounts.submit(_submission(dispatch)))
             await self._record(outcome)
         else:

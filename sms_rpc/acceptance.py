@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +9,11 @@ from typing import NamedTuple
 
 from mesh.errors import VIOLATIONS_MAX, DomainError, FieldViolation, invalid_request
 from mesh.phones import Phone, normalise
+from mesh.slices import in_slices
 from sms_rpc.control_characters import has_control_character
 from sms_rpc.domain import CHUNK_MAX, SCHEDULE_SECONDS_MAX, SmsMode, SmsType
 from sms_rpc.segments import count_international, count_mainland
 from sms_rpc.template import PLACE, TEXT_CHARACTERS_MAX, Template, TemplateError
-
-_YIELD_EVERY = 1000
-"""Recipients checked before other requests get their turn: 100,000 at once would keep a verification code waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +118,17 @@ async def _read_phones(request: SendRequest, *, international: bool) -> list[Pho
     phones: list[Phone] = []
     first_at: dict[str, int] = {}
     violations: list[FieldViolation] = []
-    for position, written in enumerate(request.phones):
-        if position % _YIELD_EVERY == _YIELD_EVERY - 1:
-            await asyncio.sleep(0)
-        phone = normalise(written)
-        problem = _phone_problem(request, phone, first_at, international=international)
-        if phone is None or problem:
-            violations.append(FieldViolation(_phone_field(request, position), problem))
-            if len(violations) == VIOLATIONS_MAX:
-                break
-            continue
-        first_at[phone.e164] = position
-        phones.append(phone)
+    async for slice_ in in_slices(range(len(request.phones))):
+        for position in slice_:
+            phone = normalise(request.phones[position])
+            problem = _phone_problem(request, phone, first_at, international=international)
+            if phone is None or problem:
+                violations.append(FieldViolation(_phone_field(request, position), problem))
+                if len(violations) == VIOLATIONS_MAX:
+                    raise invalid_request(*violations)
+                continue
+            first_at[phone.e164] = position
+            phones.append(phone)
     if violations:
         raise invalid_request(*violations)
     return phones
@@ -155,26 +151,33 @@ def _phone_field(request: SendRequest, position: int) -> str:
 async def _count_segments(
     request: SendRequest, phones: Sequence[Phone], template: Template | None, text: str
 ) -> list[Recipient]:
-    if template is None:
-        mainland, international = count_mainland(text), count_international(text)
-        return [
+    if template is not None:
+        return await _count_filled(request, phones, template)
+    recipients: list[Recipient] = []
+    mainland, international = count_mainland(text), count_international(text)
+    async for slice_ in in_slices(phones):
+        recipients += [
             Recipient(phone.e164, (), mainland if phone.is_mainland else international, phone.is_mainland)
-            for phone in phones
+            for phone in slice_
         ]
+    return recipients
+
+
+async def _count_filled(request: SendRequest, phones: Sequence[Phone], template: Template) -> list[Recipient]:
     recipients: list[Recipient] = []
     violations: list[FieldViolation] = []
-    for position, (phone, values) in enumerate(zip(phones, request.params, strict=True)):
-        if position % _YIELD_EVERY == _YIELD_EVERY - 1:
-            await asyncio.sleep(0)
-        try:
-            filled = template.render(values)
-        except TemplateError as error:
-            violations.append(FieldViolation(_value_field(position, error), error.message))
-            if len(violations) == VIOLATIONS_MAX:
-                break
-            continue
-        count = count_mainland if phone.is_mainland else count_international
-        recipients.append(Recipient(phone.e164, tuple(values), count(filled), phone.is_mainland))
+    async for slice_ in in_slices(range(len(phones))):
+        for position in slice_:
+            phone, values = phones[position], request.params[position]
+            try:
+                filled = template.render(values)
+            except TemplateError as error:
+                violations.append(FieldViolation(_value_field(position, error), error.message))
+                if len(violations) == VIOLATIONS_MAX:
+                    raise invalid_request(*violations) from None
+                continue
+            count = count_mainland if phone.is_mainland else count_international
+            recipients.append(Recipient(phone.e164, tuple(values), count(filled), phone.is_mainland))
     if violations:
         raise invalid_request(*violations)
     return recipients

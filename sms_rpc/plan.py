@@ -36,10 +36,14 @@ def freeze_order(send: PreparedSend, blocked: frozenset[str], now_ms: int) -> Fr
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A send that is checked and frozen, laid out. Records and dispatches stand in the order of their ids."""
+    """A send that is checked and frozen, laid out. Recipients and dispatches stand in the order of their ids.
+
+    Records are made as they are stored: 100,000 at once would stop everybody else.
+    """
 
     task: Task
-    records: Sequence[Record]
+    recipients: Sequence[Recipient]
+    blocked: frozenset[str]
     dispatches: Sequence[NewDispatch]
 
     @classmethod
@@ -53,7 +57,7 @@ class Plan:
         order: FreezeOrder,
         now_ms: int,
     ) -> Self:
-        """Make the task, and records and dispatches with the ids from `task_id` on."""
+        """Make the task, and the dispatches of its records, whose ids are those from `task_id` on."""
         request = send.request
         task = Task(
             task_id=task_id,
@@ -73,38 +77,37 @@ class Plan:
             schedule_at_ms=request.schedule_at_ms,
             created_at_ms=now_ms,
         )
-        return cls(task, _records(task, send.recipients, blocked), _dispatches(task, send.chunk_sizes()))
+        return cls(task, send.recipients, blocked, _dispatches(task, send.chunk_sizes()))
 
     @property
     def is_large(self) -> bool:
         """Whether it is stored in several transactions, so that others get their turn in between."""
-        return len(self.records) > LARGE
+        return len(self.recipients) > LARGE
 
     @property
     def first_dispatch_state(self) -> DispatchState:
         """Where its dispatches start."""
         return _first_dispatch_state(self.task)
 
-
-def _records(task: Task, recipients: Sequence[Recipient], blocked: frozenset[str]) -> list[Record]:
-    """Lay out one record a recipient."""
-    status, accepted_at_ms = _first_status(task), task.created_at_ms
-    queued_at_ms = accepted_at_ms if status is RecordStatus.QUEUED else 0
-    return [
-        Record(
-            record_id=record_id,
-            task_id=task.task_id,
-            brand_id=task.brand_id,
-            phone=recipient.phone,
-            params=recipient.params,
-            segments=recipient.segments,
-            status=RecordStatus.BLOCKED if recipient.phone in blocked else status,
-            accepted_at_ms=accepted_at_ms,
-            queued_at_ms=0 if recipient.phone in blocked else queued_at_ms,
-            settled_at_ms=accepted_at_ms if recipient.phone in blocked else 0,
-        )
-        for record_id, recipient in enumerate(recipients, start=task.task_id)
-    ]
+    def records(self, start: int, count: int) -> list[Record]:
+        """Lay out the records of so many recipients from the one at `start` on."""
+        task, status = self.task, _first_status(self.task)
+        queued_at_ms = task.created_at_ms if status is RecordStatus.QUEUED else 0
+        return [
+            Record(
+                record_id=record_id,
+                task_id=task.task_id,
+                brand_id=task.brand_id,
+                phone=recipient.phone,
+                params=recipient.params,
+                segments=recipient.segments,
+                status=RecordStatus.BLOCKED if recipient.phone in self.blocked else status,
+                accepted_at_ms=task.created_at_ms,
+                queued_at_ms=0 if recipient.phone in self.blocked else queued_at_ms,
+                settled_at_ms=task.created_at_ms if recipient.phone in self.blocked else 0,
+            )
+            for record_id, recipient in enumerate(self.recipients[start : start + count], start=task.task_id + start)
+        ]
 
 
 def _dispatches(task: Task, sizes: Sequence[int]) -> list[NewDispatch]:

@@ -60,7 +60,7 @@ class Receipts:
 
     async def record_all(self, receipts: Sequence[Receipt]) -> list[RecordedReceipt]:
         """Record receipts; answer what each did, in order. A repeat answers as the first did."""
-        async with self._database.write() as connection:
+        async with self._database.write(bulk=True) as connection:
             now_ms = await self._database.now_ms(connection)
             found = await _find(connection, receipts)
             words = _first_words(receipts, found)

@@ -21,6 +21,7 @@ from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.ids import IdAllocator
+from mesh.slices import in_slices
 from sms_rpc import storage
 from sms_rpc.acceptance import PreparedSend, SendRequest, prepare
 from sms_rpc.clients import CostCenter
@@ -120,9 +121,10 @@ class Sending:
         send = await prepare(request, request.body_hash(), international=brands[request.brand_id], now_ms=now_ms)
         blocked: set[str] = set()
         if request.sms_type in BLOCKABLE_TYPES:
-            phones = [recipient.phone for recipient in send.recipients]
-            async with self._database.read() as connection:
-                blocked = await storage.read_blocked(connection, request.brand_id, phones)
+            async for slice_ in in_slices(send.recipients):
+                async with self._database.read() as connection:
+                    phones = [recipient.phone for recipient in slice_]
+                    blocked |= await storage.read_blocked(connection, request.brand_id, phones)
         if len(blocked) == len(send.recipients):
             raise DomainError(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -167,7 +169,7 @@ class Sending:
             outcomes.update(dict.fromkeys(plans, error))
             return
         for position, plan in plans.items():
-            outcomes[position] = Accepted(plan.task, plan.records[:ANSWERED_MAX])
+            outcomes[position] = Accepted(plan.task, plan.records(0, ANSWERED_MAX))
 
     async def _after_conflict(self, plan: Plan) -> Accepted | BaseException:
         task = plan.task
@@ -201,7 +203,7 @@ class Sending:
             await self._load_chunks(plan)
         async with self._database.write() as connection:
             await storage.insert_tasks(connection, [plan.task for plan in plans])
-            await storage.insert_records(connection, [one for plan in small for one in plan.records])
+            await storage.insert_records(connection, [one for plan in small for one in plan.records(0, LARGE)])
             await storage.insert_dispatches(connection, [one for plan in small for one in plan.dispatches])
             for plan in large:
                 await storage.finish_loading(connection, plan.task.task_id, plan.first_dispatch_state)
@@ -210,8 +212,9 @@ class Sending:
     async def _load_chunks(self, plan: Plan) -> None:
         for loaded in plan.dispatches:
             start = loaded.dispatch_id - plan.task.task_id
-            async with self._database.write() as connection:
-                await storage.insert_records(connection, plan.records[start : start + loaded.record_count])
+            records = plan.records(start, loaded.record_count)
+            async with self._database.write(bulk=True) as connection:
+                await storage.insert_records(connection, records)
                 await storage.insert_dispatches(connection, [loaded._replace(state=DispatchState.LOADING.value)])
 
     async def _publish(self, plans: Sequence[Plan]) -> None:

@@ -22,7 +22,8 @@ HANDLERS_MAX = 64
 WAIT_SECONDS = 5.0
 
 _LOOK_PAUSE_SECONDS_FIRST = 0.01
-_LOOK_PAUSE_SECONDS_MAX = 0.1
+_LOOK_PAUSE_SECONDS_MAX = 0.02
+"""Longer, and a queue that gets its first message would wait behind one that is full."""
 
 log = telemetry.logger(part="worker")
 

@@ -56,9 +56,9 @@ class ClockedDatabase(Database):
         return self._clock.now_ms
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
         self.transactions += 1
-        async with super().write() as connection:
+        async with super().write(bulk=bulk) as connection:
             yield connection
             if self.lost_before_commit:
                 self.lost_before_commit -= 1

@@ -57,9 +57,9 @@ class StoppingDatabase(Database):
             await asyncio.Event().wait()
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
         await self._pass("before the lock")
-        async with super().write() as connection:
+        async with super().write(bulk=bulk) as connection:
             await self._pass("under the lock")
             yield connection
             await self._pass("after the writes")

@@ -12,7 +12,7 @@ import pytest
 from structlog.typing import EventDict
 
 from brandmesh.costcenter.v1 import costcenter_pb2 as pb
-from costcenter_rmq.clients import BATCH_MAX, CostCenterJobs
+from costcenter_rmq.clients import JOBS_MAX, CostCenterJobs
 from costcenter_rmq.consumer import QUEUES, routes, sweeps
 from costcenter_rmq.handlers import JobHandler
 from costcenter_rmq.settings import Settings
@@ -132,9 +132,9 @@ async def test_more_jobs_than_one_call_takes_are_applied_in_parts(
 
     monkeypatch.setattr(jobs, "apply", counting)
     (real,) = [await release(mesh, "r", 2)]
-    unknown = range(10_000, 10_000 + BATCH_MAX)
+    unknown = range(10_000, 10_000 + JOBS_MAX)
     assert await handle(handler, ids(*unknown), ids(*unknown, real)) == [Done(), Done()]
-    assert sizes == [BATCH_MAX, 1]
+    assert sizes == [JOBS_MAX, 1]
     assert await mesh.spent_and_frozen() == (0, 0)
 
 
@@ -256,7 +256,7 @@ async def test_a_job_that_waits_too_long_is_told_to_a_person(
 async def test_freezes_and_packages_past_their_time_are_given_up_however_many(
     mesh: SmsMesh, jobs: CostCenterJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("costcenter_rmq.clients.BATCH_MAX", 2)
+    monkeypatch.setattr("costcenter_rmq.clients.JOBS_MAX", 2)
     for number in range(5):
         await freeze(mesh, f"f{number}", 3)
         await mesh.open_brand(100 + number, num=7)
@@ -275,7 +275,7 @@ async def test_freezes_and_packages_past_their_time_are_given_up_however_many(
 async def test_packages_that_a_freeze_stands_on_do_not_keep_the_expiry_going(
     mesh: SmsMesh, jobs: CostCenterJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("costcenter_rmq.clients.BATCH_MAX", 1)
+    monkeypatch.setattr("costcenter_rmq.clients.JOBS_MAX", 1)
     account = await mesh.account()
     request = pb.SmsSendPrePayRequest(brand_id=BRAND, request_id="all", num=account.available)
     request.expire_time.FromMilliseconds(mesh.clock.now_ms + 5000 * DAY_MS)

@@ -157,6 +157,22 @@ async def test_turns_may_be_longer_where_keys_do_not_all_fit(worker: Worker) -> 
         assert [item for item in served if item // 10 == key // 10] == [key, key + 1, key + 2, key + 3]
 
 
+async def test_a_turn_is_short_where_others_wait_and_a_batch_full_where_nobody_does(worker: Worker) -> None:
+    coalescer = Coalescer[int, int](
+        worker.apply, name="the test", key=lambda item: item // 10, batch_max=8, pending_max=100, turn_max=2
+    )
+    async with coalescer:
+        first = await occupy(worker, coalescer)
+        busy = asyncio.create_task(coalescer.submit_all([11] * 20))
+        await asyncio.sleep(0)
+        quiet = asyncio.create_task(coalescer.submit_all([21, 22, 23]))
+        await asyncio.sleep(0)
+        worker.gate.set()
+        await asyncio.gather(first, busy, quiet)
+    assert [Counter(batch) for batch in worker.batches[1:3]] == [{11: 2, 21: 1, 22: 1}, {11: 2, 23: 1}]
+    assert [len(batch) for batch in worker.batches[3:]] == [8, 8]
+
+
 async def test_refuses_what_would_overfill_it_before_taking_any(worker: Worker, coalescer: Coalescer[int, int]) -> None:
     first = await occupy(worker, coalescer)
     full = asyncio.create_task(coalescer.submit_all([1] * (PENDING_MAX - 1)))

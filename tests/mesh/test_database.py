@@ -242,3 +242,21 @@ async def test_a_cancelled_writer_lets_go_of_the_lock_while_its_traceback_is_kep
 
 async def _read(database: Database) -> None:
     await ids(database)
+
+
+@sqlite_only
+async def test_one_writer_is_had_before_the_parts_of_something_large(database: Database) -> None:
+    written: list[str] = []
+
+    async def write(name: str, *, bulk: bool) -> None:
+        async with database.write(bulk=bulk) as connection:
+            await connection.execute(sa.select(1))
+            written.append(name)
+
+    async with asyncio.TaskGroup() as group, database.write() as connection:
+        await connection.execute(sa.select(1))
+        for name in ("chunk 1", "chunk 2", "code"):
+            group.create_task(write(name, bulk=name != "code"))
+            await asyncio.sleep(0.01)
+        assert not written
+    assert written == ["code", "chunk 1", "chunk 2"]

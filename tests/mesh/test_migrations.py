@@ -113,8 +113,8 @@ class SlowDatabase(Database):
     """One that takes its time between the last statement of a transaction and its commit."""
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        async with super().write() as connection:
+    async def write(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with super().write(bulk=bulk) as connection:
             yield connection
             await asyncio.sleep(0.3)
 

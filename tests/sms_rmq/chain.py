@@ -17,6 +17,7 @@ from costcenter_rmq.handlers import JobHandler
 from costcenter_rmq.settings import Settings as CostCenterSettings
 from costcenter_rpc import tables as costcenter_tables
 from mesh.bus.port import DEAD_SUFFIX, Delivery
+from mesh.giving_way import GivingWay
 from mesh.inbox import Inbox, InboxItem, InboxOutcome
 from mesh.redis_connection import connect_redis
 from mesh.worker import Outcome, Route
@@ -161,7 +162,12 @@ class Chain:
 
 @asynccontextmanager
 async def running_chain(
-    directory: Path, provider: ScriptedProvider | None = None, num: int = CREDITS, *, international: bool = False
+    directory: Path,
+    provider: ScriptedProvider | None = None,
+    num: int = CREDITS,
+    *,
+    international: bool = False,
+    giving_way_seconds: float = 0,
 ) -> AsyncIterator[Chain]:
     """Start two processes of sms_rmq and one of costcenter_rmq, which work when they are told to."""
     async with AsyncExitStack() as stack:
@@ -171,18 +177,26 @@ async def running_chain(
         accounts = [provider.as_account(mesh.clock.seconds)]
         if international:
             accounts.append(provider.as_account(mesh.clock.seconds, name="abroad", international=True))
-        first, second = [await open_process(mesh, name, accounts, stack) for name in ("first", "second")]
+        first, second = [
+            await open_process(mesh, name, accounts, stack, giving_way_seconds) for name in ("first", "second")
+        ]
         jobs = costcenter_consumer.routes(_job_settings(), JobHandler(CostCenterJobs(mesh.center_peer)))
         yield Chain(mesh, provider, accounts, first, second, jobs)
 
 
-async def open_process(mesh: SmsMesh, name: str, accounts: Sequence[Account], stack: AsyncExitStack) -> Process:
-    """Build what one process of sms_rmq holds."""
+async def open_process(
+    mesh: SmsMesh, name: str, accounts: Sequence[Account], stack: AsyncExitStack, giving_way_seconds: float = 0
+) -> Process:
+    """Build what one process of sms_rmq holds.
+
+    It does not give way unless a test is about that: one that has a single message stand still would wait for it.
+    """
     leases = Leases(name, CLAIM_SECONDS, SUBMIT_SECONDS)
     dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases, _NO_PACES, mesh.clock.seconds))
     cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer, _NO_PACES))
-    handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), clock=mesh.clock.seconds)
-    callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus)
+    giving_way = GivingWay(giving_way_seconds)
+    handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), giving_way, mesh.clock.seconds)
+    callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus, giving_way)
     redis = connect_redis("redis://127.0.0.1:9", "nobody")
     stack.push_async_callback(redis.aclose)
     requeue = CallbackRequeue(Inbox(redis, "sms.receipts", 1))

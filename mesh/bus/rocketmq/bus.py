@@ -23,11 +23,12 @@ from mesh.bus.port import (
     Message,
 )
 from mesh.bus.rocketmq.brokers import Brokers
+from mesh.bus.rocketmq.clock import SharedClock
 from mesh.bus.rocketmq.deployment import Deployment
 from mesh.bus.rocketmq.errors import HandleExpiredError, TopicMissingError
 from mesh.bus.rocketmq.held import Held, Holdings
 from mesh.bus.rocketmq.index import Aside, QueueIndex
-from mesh.bus.rocketmq.letter import Letter, now_ms
+from mesh.bus.rocketmq.letter import Letter
 from mesh.bus.rocketmq.names import TopicNames
 from mesh.bus.rocketmq.proxy import Incoming, Proxy, Receipt
 from mesh.bus.rocketmq.receiver import Receiver
@@ -68,6 +69,7 @@ class RocketMqBus:
         self._redis = redis
         self._visibility_seconds_min = visibility_seconds_min
         self._index = QueueIndex(redis, deployment.name)
+        self._clock = SharedClock(redis)
         names = TopicNames(deployment.name)
         self._brokers = Brokers(deployment.name_servers, deployment.cluster, names)
         self._proxy = Proxy(deployment.proxy, names, consumer)
@@ -86,8 +88,8 @@ class RocketMqBus:
 
     async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: float = 0) -> None:
         await self._topics.ensure(queue)
-        now = now_ms()
-        await self._publish(queue, [Letter.new(one, new_message_id(), now, delay_seconds) for one in messages])
+        now_ms = await self._clock.now_ms()
+        await self._publish(queue, [Letter.new(one, new_message_id(), now_ms, delay_seconds) for one in messages])
 
     async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
         return await self._watch.wait(tuple(prefixes), timeout_seconds)
@@ -100,7 +102,7 @@ class RocketMqBus:
             if not look.is_known:
                 return []
             limit = min(max_messages, RECEIVE_MAX)
-            until_ms = now_ms() + visibility_seconds * 1000
+            until_ms = await self._clock.now_ms() + visibility_seconds * 1000
             received, is_empty = await self._receiver.receive(topic, limit, visibility_seconds, look.expected)
             deliveries = await self._take(queue, received, until_ms)
             await self._index.received(queue, look, len(deliveries), until_ms, is_empty=is_empty)
@@ -114,7 +116,7 @@ class RocketMqBus:
             await self._index.settled(queue, settled)
 
     async def nack(self, delivery: Delivery, delay_seconds: float) -> None:
-        due_at_ms = now_ms() + round(delay_seconds * 1000)
+        due_at_ms = await self._clock.now_ms() + round(delay_seconds * 1000)
         if delay_seconds > HIDE_SECONDS_MAX:
             letter = replace(Letter.of(delivery), attempts=delivery.attempt, due_at_ms=due_at_ms)
             await self._move(delivery, delivery.queue, letter)
@@ -126,7 +128,7 @@ class RocketMqBus:
 
     async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
         self._check_visibility(visibility_seconds)
-        until_ms = now_ms() + visibility_seconds * 1000
+        until_ms = await self._clock.now_ms() + visibility_seconds * 1000
         for queue, ours in self._holdings.by_queue(deliveries):
             before = await _all(self._hide(delivery, visibility_seconds) for delivery, _ in ours)
             for _, held in ours:
@@ -152,8 +154,9 @@ class RocketMqBus:
         dead_queue = queue + DEAD_SUFFIX
         if not (await self._index.look(dead_queue)).is_known:
             return []
+        now_ms = await self._clock.now_ms()
         stored = await self._brokers.look(self._topics.of(dead_queue), max_messages)
-        letters = [Letter.read(one.message_id, one.body, one.properties) for one in stored]
+        letters = [Letter.read(one.message_id, one.body, one.properties, now_ms) for one in stored]
         return [letter.delivery(dead_queue, letter.attempts, handle="") for letter in letters]
 
     async def depth(self, queue: str) -> Depth:
@@ -170,7 +173,7 @@ class RocketMqBus:
             return
         topic = await self._topics.ensure(queue)
         try:
-            await self._sender.send(topic, [one.outgoing(self._deployment.delay_seconds_max) for one in letters])
+            await self._send(topic, letters)
         except TopicMissingError:
             self._topics.forget(queue)
             raise
@@ -179,23 +182,28 @@ class RocketMqBus:
         ).items():
             await self._index.published(queue, number, published_at_ms, due_at_ms)
 
+    async def _send(self, topic: str, letters: Sequence[Letter]) -> None:
+        now_ms = await self._clock.now_ms()
+        await self._sender.send(topic, [one.outgoing(self._deployment.delay_seconds_max, now_ms) for one in letters])
+
     async def _take(self, queue: str, received: Sequence[Incoming], until_ms: int) -> list[Delivery]:
         """Hold what was received; what a broker could not keep until its time is sent on its way again."""
         deliveries: list[Delivery] = []
+        now_ms = await self._clock.now_ms()
         for incoming in received:
-            letter = Letter.read(incoming.receipt.message_id, incoming.body, incoming.properties)
+            letter = Letter.read(incoming.receipt.message_id, incoming.body, incoming.properties, now_ms)
             if letter.has_to_wait_on:
                 await self._send_on(queue, letter, incoming.receipt)
                 continue
             delivery = letter.delivery(queue, letter.attempts + incoming.deliveries, incoming.receipt.handle)
             aside = Aside(until_ms, letter.published_at_ms)
-            self._holdings.add(delivery, Held(incoming.receipt, aside), now_ms())
+            self._holdings.add(delivery, Held(incoming.receipt, aside), now_ms)
             deliveries.append(delivery)
         return deliveries
 
     async def _send_on(self, queue: str, letter: Letter, receipt: Receipt) -> None:
         topic = self._topics.of(queue)
-        await self._sender.send(topic, [letter.outgoing(self._deployment.delay_seconds_max)])
+        await self._send(topic, [letter])
         await self._proxy.acknowledge(topic, [receipt])
 
     async def _move(self, delivery: Delivery, queue: str, letter: Letter) -> None:

@@ -6,7 +6,6 @@ A copy is made where a broker cannot change a message: when it dies, is requeued
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -49,10 +48,10 @@ class Letter:
         return cls(Envelope(delivery.message_id, delivery.headers, delivery.body), delivery.published_at_ms)
 
     @classmethod
-    def read(cls, message_id: str, body: bytes, properties: Mapping[str, str]) -> Letter:
-        """Read what `outgoing` wrote. What someone else put into the topic is a letter as it stands."""
+    def read(cls, message_id: str, body: bytes, properties: Mapping[str, str], now_ms: int) -> Letter:
+        """Read what `outgoing` wrote. What someone else put into the topic is a letter as it stands, of now."""
         if _PUBLISHED not in properties:
-            return cls(Envelope(message_id, {}, body), now_ms())
+            return cls(Envelope(message_id, {}, body), now_ms)
         return cls(
             Envelope.decode(body),
             published_at_ms=int(properties[_PUBLISHED]),
@@ -65,11 +64,11 @@ class Letter:
         """Answer this letter with one header more."""
         return replace(self, envelope=replace(self.envelope, headers={**self.envelope.headers, name: value}))
 
-    def outgoing(self, delay_seconds_max: float) -> Outgoing:
+    def outgoing(self, delay_seconds_max: float, now_ms: int) -> Outgoing:
         """Write it, to be delivered when it is due, or earlier where a broker would not keep it for so long."""
         kept_until_ms = 0
         if self.due_at_ms:
-            kept_until_ms = min(whole_second(self.due_at_ms), now_ms() + int(delay_seconds_max * 1000))
+            kept_until_ms = min(whole_second(self.due_at_ms), now_ms + int(delay_seconds_max * 1000))
         properties = {
             _ATTEMPTS: self.attempts,
             _PUBLISHED: self.published_at_ms,
@@ -94,10 +93,6 @@ class Letter:
             published_at_ms=self.published_at_ms,
             handle=handle,
         )
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def whole_second(at_ms: int) -> int:

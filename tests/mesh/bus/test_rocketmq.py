@@ -36,7 +36,7 @@ from mesh.bus.rocketmq.bus import RocketMqBus
 from mesh.bus.rocketmq.deployment import Deployment
 from mesh.bus.rocketmq.held import Held
 from mesh.bus.rocketmq.index import LOOKS_IN_VAIN_MAX, Aside
-from mesh.bus.rocketmq.letter import Letter, now_ms
+from mesh.bus.rocketmq.letter import Letter
 from mesh.bus.rocketmq.names import TopicNames
 from mesh.bus.rocketmq.protocol import definition
 from mesh.bus.rocketmq.proxy import Receipt, check
@@ -263,17 +263,20 @@ def test_reads_messages_as_a_broker_stores_them() -> None:
     ]
 
 
+NOW_MS = 1_700_000_000_000
+
+
 @pytest.mark.parametrize(("limit_seconds", "has_to_wait_on"), [(3, True), (10, False), (11, False)])
 def test_whether_a_copy_waits_on_is_said_by_itself_and_by_no_clock(limit_seconds: int, has_to_wait_on: bool) -> None:
-    letter = Letter.new(messages("later")[0], new_message_id(), now_ms(), delay_seconds=9)
-    outgoing = letter.outgoing(delay_seconds_max=limit_seconds)
-    assert Letter.read("", outgoing.body, outgoing.properties).has_to_wait_on is has_to_wait_on
+    letter = Letter.new(messages("later")[0], new_message_id(), NOW_MS, delay_seconds=9)
+    outgoing = letter.outgoing(delay_seconds_max=limit_seconds, now_ms=NOW_MS)
+    assert Letter.read("", outgoing.body, outgoing.properties, NOW_MS).has_to_wait_on is has_to_wait_on
 
 
 def test_a_copy_without_a_delay_has_nothing_to_wait_for() -> None:
-    outgoing = Letter.new(messages("now")[0], new_message_id(), now_ms(), delay_seconds=0).outgoing(delay_seconds_max=3)
+    outgoing = Letter.new(messages("now")[0], new_message_id(), NOW_MS, delay_seconds=0).outgoing(3, NOW_MS)
     assert outgoing.deliver_at_ms is None
-    assert not Letter.read("", outgoing.body, outgoing.properties).has_to_wait_on
+    assert not Letter.read("", outgoing.body, outgoing.properties, NOW_MS).has_to_wait_on
 
 
 @pytest.mark.parametrize(

@@ -348,7 +348,7 @@ class TestIsolation:
             await redis.config_resetstat()
             await asyncio.sleep(0.5)
             commands = await redis.info("commandstats")
-            assert commands["cmdstat_evalsha"]["calls"] <= 10
+            assert commands["cmdstat_evalsha"]["calls"] <= 26, "fifty a second, and the first two"
             blocker.let_go.set()
 
     async def test_idle_queues_hold_no_task(self, bus: RedisStreamsBus) -> None:
