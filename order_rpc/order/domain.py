@@ -1,8 +1,8 @@
 """The words of the order service: where an order stands, who acts next, what it costs, and what may be paid back.
 
-The transition tables are applied as compare-and-set: `UPDATE ... WHERE` both statuses are those of a source. A pair that
-leads to its own state is an event that comes late or twice and changes nothing; a pair that is not there is refused. The
-numbers of the statuses are those of the source of this flow.
+The transition tables are applied as compare-and-set: `UPDATE ... WHERE` both statuses are those of a source. A pair
+that leads to its own state is an event that comes late or twice and changes nothing; a pair that is not there is
+refused. The numbers of the statuses are those of the source of this flow.
 """
 
 from __future__ import annotations
