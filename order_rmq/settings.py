@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 
 from mesh.settings import RmqSettings
+from order_rmq.smtp import Security
 
 
 class Settings(RmqSettings):
@@ -21,6 +24,22 @@ class Settings(RmqSettings):
     peer_flash_sale: str = Field("", description="Address of the service of flash sales, likewise")
     peer_sms_package: str = Field("", description="Address of the service of SMS packages, likewise")
     peer_costcenter: str = Field("127.0.0.1:7101", description="Address of costcenter_rpc")
+
+    smtp_host: str = Field("", description="Mail server for reminders of sellers; empty: they stop until there is one")
+    smtp_port: int = Field(587, ge=1, le=65535, description="Its port")
+    smtp_security: Security = Field(
+        "starttls", description="How the connection is secured: starttls (port 587), tls (port 465), or none"
+    )
+    smtp_username: str = Field("", description="Who logs in to it; empty: nobody")
+    smtp_password: SecretStr = Field(SecretStr(""), description="Password of smtp_username")
+    smtp_sender: str = Field("", description="Address that mails come from; required with smtp_host")
+    smtp_timeout_seconds: float = Field(20.0, gt=0, le=120, description="Time of one step with the mail server")
+
+    @model_validator(mode="after")
+    def _has_sender(self) -> Self:
+        if self.smtp_host and not self.smtp_sender:
+            raise ValueError("smtp_sender is required with smtp_host")
+        return self
 
     def address_of(self, service: str) -> str:
         """Where a service of order_rpc is. Raises KeyError for one that is not known."""

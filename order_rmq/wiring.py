@@ -9,12 +9,15 @@ from mesh.bus.connect import connect_bus
 from mesh.bus.port import Bus
 from mesh.channel import Peer
 from mesh.forwarding import Forwarding
+from mesh.redis_connection import connect_redis
 from mesh.worker import Worker
 from order_rmq.clients import CostCenter, OrderJobs
 from order_rmq.consumer import paid_route
 from order_rmq.handlers import PaidOrders
 from order_rmq.peers import OrderPeers
+from order_rmq.reminders import Reminders
 from order_rmq.settings import Settings
+from order_rmq.smtp import Smtp, SmtpAccount
 from order_rmq.sweeps import sweeps
 
 
@@ -38,8 +41,26 @@ async def consume(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
         forwarding = Forwarding(peers.of)
         granting = PaidOrders(OrderJobs(peers.of("sms_package")), CostCenter(cost_center_peer), forwarding)
         # The first that takes a queue has it: forwarding takes all that others leave.
-        worker = Worker(bus, [paid_route(granting), forwarding.route()])
+        redis = connect_redis(settings.redis_url, "order_rmq.mail", connections_max=2)
+        stack.push_async_callback(redis.aclose)
+        reminders = Reminders(_smtp(settings), redis, forwarding)
+        worker = Worker(bus, [paid_route(granting), reminders.route(), forwarding.route()])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stop, settings.drain_seconds))
             for sweep in sweeps(peers, settings.sweep_seconds):
                 tasks.create_task(sweep.run(stop))
+
+
+def _smtp(settings: Settings) -> Smtp | None:
+    if not settings.smtp_host:
+        return None
+    account = SmtpAccount(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        username=settings.smtp_username,
+        password=settings.smtp_password.get_secret_value(),
+        sender=settings.smtp_sender,
+        timeout_seconds=settings.smtp_timeout_seconds,
+    )
+    return Smtp(account)
