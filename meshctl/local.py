@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2
 from mesh.embedded_valkey import EmbeddedValkey
 from mesh.loopback import LOOPBACK, free_port, is_free
 from meshctl.supervisor import ProcessSpec, Supervisor
+from meshctl.wechat_keys import wechat_keys
 
 _RPC_PORTS = {"costcenter": 7101, "sms": 7102, "order": 7103, "messagecenter": 7104, "txim": 7105}
 _PORTS = {"valkey": 7100, **_RPC_PORTS, "gateway": 8080, "sandbox": 8090}
@@ -25,6 +26,11 @@ SERVICES_WITH_ROWS = (*_RPC_PORTS, "gateway")
 """Those that keep rows, each in a database of its own."""
 
 _PAYMENT_SECRET = "sandbox-payment-secret"  # noqa: S105  # the sandbox's own, as published in its settings
+_WECHAT_APP_ID = "wxsandbox"
+_WECHAT_MERCHANT_ID = "1900000002"
+_WECHAT_MERCHANT_SERIAL = "5AD0C"
+_WECHAT_PLATFORM_SERIAL = "PUB_KEY_ID_SANDBOX"
+_WECHAT_API_KEY = "sandbox-wechat-api-key-32-letter"
 _SANDBOX_PASSWORD = "sandbox-password"  # noqa: S105  # likewise
 _TXIM_SECRET_KEY = "sandbox-txim-key"  # noqa: S105  # likewise
 _TXIM_SDK_APP_ID = "1400000001"
@@ -180,7 +186,20 @@ def _consumer(module: str, environment: Callable[[LocalMesh], dict[str, str]] | 
 
 
 def _order_environment(mesh: LocalMesh) -> dict[str, str]:
+    keys = wechat_keys(mesh.options.state_directory)
+    wechat = {
+        "url": mesh.sandbox_url,
+        "app_id": _WECHAT_APP_ID,
+        "merchant_id": _WECHAT_MERCHANT_ID,
+        "merchant_serial": _WECHAT_MERCHANT_SERIAL,
+        "merchant_key": keys.merchant.private,
+        "platform_serial": _WECHAT_PLATFORM_SERIAL,
+        "platform_key": keys.platform.public,
+        "api_key": _WECHAT_API_KEY,
+        "notify_url": f"{mesh.gateway_url}/webhooks/payment/wechat",
+    }
     return {
+        "BRANDMESH_PAYMENT_CHANNEL_WECHAT": json.dumps(wechat),
         "BRANDMESH_PAYMENT_CHANNEL_URL": mesh.sandbox_url,
         "BRANDMESH_PAYMENT_MERCHANT_ID": "190000001",
         "BRANDMESH_PAYMENT_SECRET": _PAYMENT_SECRET,
@@ -212,7 +231,10 @@ def _gateway_environment(mesh: LocalMesh) -> dict[str, str]:
 
 def _sandbox_environment(mesh: LocalMesh) -> dict[str, str]:
     webhook = f"{mesh.gateway_url}/webhooks/chuanglan/{mesh.webhook_secret}"
+    keys = wechat_keys(mesh.options.state_directory)
     return {
+        "BRANDMESH_SANDBOX_WECHAT_MERCHANT_KEY": keys.merchant.public,
+        "BRANDMESH_SANDBOX_WECHAT_PLATFORM_KEY": keys.platform.private,
         "BRANDMESH_SANDBOX_PORT": str(mesh.ports["sandbox"]),
         "BRANDMESH_SANDBOX_CHUANGLAN_RECEIPT_URL": f"{webhook}/receipt",
         "BRANDMESH_SANDBOX_CHUANGLAN_UPLINK_URL": f"{webhook}/uplink",

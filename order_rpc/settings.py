@@ -43,10 +43,6 @@ class Settings(RpcSettings):
         le=86_400,
         description="How long an attempt in a flash sale waits for its coins before it is given up",
     )
-    republish_seconds: float = Field(
-        60.0, gt=0, le=3600, description="Least pause before the event of a paid order is published again"
-    )
-    republish_seconds_max: float = Field(3600.0, gt=0, le=86_400, description="Longest such pause; they double")
 
     payment_channel_url: HttpUrl = Field(
         HttpUrl("http://127.0.0.1:8090"), description="Scheme, host and port of the payment channel"

@@ -30,6 +30,7 @@ import sms_rmq.settings
 import sms_rpc.settings
 import txim_rpc.settings
 from mesh.settings import CommaSeparated, ProcessSettings, RmqSettings, RpcSettings
+from order_rpc.channel_settings import WechatPaySettings
 from sms_rmq.providers.settings import ProviderAccountSettings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "configuration.md"
@@ -41,8 +42,12 @@ _ACCOUNTS = """\
 a message's type and destination and names its brand is taken; where none names the brand, the first that names no
 brand."""
 
+_WECHAT = """\
+`BRANDMESH_PAYMENT_CHANNEL_WECHAT` is a JSON object with these members, whose names are those of WeChat Pay's console.
+With it, payments may name the channel `wechat`."""
+
 _SANDBOX = """\
-The stand-in for the SMS provider, Tencent Cloud IM and the payment channel. What it does is told in its
+The stand-in for the SMS provider, Tencent Cloud IM and the payment channels. What it does is told in its
 [README](../sandbox/README.md)."""
 
 
@@ -65,6 +70,7 @@ SECTIONS = (
     Section("sms_rmq", sms_rmq.settings.Settings),
     Section("A provider account", ProviderAccountSettings, _ACCOUNTS, prefix=""),
     Section("order_rpc", order_rpc.settings.Settings),
+    Section("A merchant of WeChat Pay", WechatPaySettings, _WECHAT, prefix=""),
     Section("order_rmq", order_rmq.settings.Settings),
     Section("messagecenter_rpc", messagecenter_rpc.settings.Settings),
     Section("messagecenter_rmq", messagecenter_rmq.settings.Settings),
@@ -134,15 +140,17 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float) else str(value)
 
 
-def _takes(schema: dict[str, Any], *, is_comma_separated: bool = False) -> str:
+def _takes(schema: dict[str, Any], *, is_comma_separated: bool = False, is_item: bool = False) -> str:
     """Say in words what a value may be."""
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(_takes(one) for one in schema["anyOf"] if one.get("type") != "null"))
+    if "$ref" in schema and not is_item:
+        return "JSON object"
     if schema.get("type") == "array":
         form = "comma-separated" if is_comma_separated else "JSON list"
-        return f"{form}: {_takes(schema['items'])}"
+        return f"{form}: {_takes(schema['items'], is_item=True)}"
     kind = _FORMATS.get(schema.get("format", ""), _TYPES.get(schema.get("type", ""), "objects"))
     return ", ".join([kind, *_bounds(schema)])
 

@@ -42,7 +42,7 @@ def plain(collector: QueueCollector, name: str) -> float | None:
         ("im.call.1002", 1002, "im_call"),
         ("sms.send.1001.marketing.batch.dead", 1001, "dead"),
         ("costcenter.release", 0, "costcenter.release"),
-        ("order.paid.dead", 0, "dead"),
+        ("message.order.paid.dead", 0, "dead"),
         ("sms.send.01.marketing.batch", 0, "sms.send.01.marketing.batch"),
     ],
 )
@@ -88,13 +88,13 @@ class AwayBus(MemoryBus):
 async def test_an_old_look_is_not_shown_while_the_bus_is_away() -> None:
     collector = QueueCollector(frozenset(), queues_max=10)
     bus: Bus = MemoryBus()
-    await bus.ensure("order.paid")
+    await bus.ensure("message.order.paid")
     collector.show(await read_queues(bus))
     assert plain(collector, "brandmesh_queues_readable") == 1
     with pytest.raises(BusUnavailableError):
         await refresh(AwayBus(), collector)
     assert plain(collector, "brandmesh_queues_readable") == 0
-    assert value(collector, "brandmesh_queue_ready", "order.paid", "", "order.paid", "shared") is None
+    assert value(collector, "brandmesh_queue_ready", "message.order.paid", "", "message.order.paid", "shared") is None
 
 
 async def test_the_process_serves_what_is_on_a_real_server(tmp_path: Path) -> None:
