@@ -102,3 +102,13 @@ async def test_a_cancelled_caller_leaves_the_allocator_usable(database: WrongClo
     answered = [first for first in await asyncio.gather(*callers, return_exceptions=True) if isinstance(first, int)]
     assert len(answered) >= 5
     assert are_distinct([range(first, first + 5000) for first in [*answered, await ids.allocate(5000)]])
+
+
+async def test_ids_within_a_transaction_are_distinct_from_those_of_blocks(database: WrongClock) -> None:
+    ids, other = IdAllocator(database, id_block), IdAllocator(database, id_block)
+    runs = [await run_of(ids, 3)]
+    for _ in range(3):
+        async with database.write() as connection:
+            first = await other.allocate_within(connection, 2)
+        runs += [range(first, first + 2), await run_of(ids, 5_000), await run_of(other, 1)]
+    assert are_distinct(runs)
