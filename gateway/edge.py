@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway.exchange import Answer, Receive, Request, Scope, Send
+from gateway.streaming import send_parts
 from mesh import telemetry
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -53,7 +54,7 @@ class Edge:
         _in_flight.inc()
         try:
             answer = await self._answer(request)
-            await _send(send, answer, request.request_id)
+            await _send(send, answer, request)
         finally:
             _in_flight.dec()
             _report(request, answer, time.perf_counter() - started_at)
@@ -71,13 +72,16 @@ def _trace_headers(headers: dict[bytes, bytes]) -> dict[str, str]:
     return {name: value.decode() for name, value in given.items() if value and value.isascii()}
 
 
-async def _send(send: Send, answer: Answer, request_id: str) -> None:
+async def _send(send: Send, answer: Answer, request: Request) -> None:
     headers = [
         (b"content-type", answer.media_type.encode()),
-        (b"content-length", b"%d" % len(answer.body)),
-        (b"x-request-id", request_id.encode()),
+        (b"x-request-id", request.request_id.encode()),
         *answer.headers,
     ]
+    if answer.parts is not None:
+        await send_parts(send, request, answer, headers)
+        return
+    headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

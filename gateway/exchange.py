@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -71,13 +71,17 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What is written back; the length and the request's id go with it."""
+    """What is written back; the request's id goes with it, and its length unless `parts` follow the body."""
 
     body: bytes
     status: int = 200
     media_type: str = JSON_MEDIA_TYPE
     headers: Sequence[tuple[bytes, bytes]] = ()
+    parts: AsyncGenerator[bytes, None] | None = None
 
+
+FLUSH = "brandmesh.flush"
+"""The key of a scope that has a function: sends what was written so far, which otherwise waits for the end."""
 
 Handle: TypeAlias = Callable[[Request, Sequence[str]], Awaitable[Answer]]
 """Answers a request, given the values of its path's variables. Raises ProblemError or DomainError to refuse it."""

@@ -18,7 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.exchange import BODY_IS_COMPLETE
+from gateway.exchange import BODY_IS_COMPLETE, FLUSH
 from gateway.problems import MEDIA_TYPE, TYPE_BASE, title_of
 
 HEAD_BYTES_MAX = 32 << 10
@@ -114,6 +114,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_in_message = False
         self.scope[BODY_IS_COMPLETE] = True  # type: ignore[literal-required]  # ASGI lets servers add keys
+        self.scope[FLUSH] = self._answers.flush  # type: ignore[literal-required]  # likewise
         self._keep_open()
         super().on_message_complete()
 

@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
 from uvicorn import Config
 
 from brandmesh.payment.v1 import payment_pb2
+from gateway import attempt_events
 from gateway.admission import Callers
 from gateway.api import ApiAccess, ApiLimits, Operation
 from gateway.app import App
+from gateway.attempt_events import AttemptEvents
 from gateway.calls import Call, CoalescedCall, UnaryCall
 from gateway.contracts import route_table
 from gateway.docs_page.routes import documentation_endpoints
@@ -92,12 +95,15 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
         chuanglan = ChuanglanWebhook(_access(settings), pushes)
         notify = UnaryCall(peers[_PAYMENT_NOTIFY.containing_service.file.package], _PAYMENT_NOTIFY)
         payment = PaymentWebhook(notify, timeout_seconds=settings.request_timeout_seconds)
+        events = _attempt_events(peers, access, redis, settings.request_timeout_seconds)
+        stack.push_async_callback(events.close)
         app = App(
             [
                 *readiness.endpoints(),
                 *documentation_endpoints(),
                 *chuanglan.endpoints(),
                 *payment.endpoints(),
+                *events.endpoints(),
                 *(
                     Operation(route, _call(route, peers, settings, stack), access).endpoint
                     for route in route_table().routes
@@ -105,6 +111,15 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
             ]
         )
         yield Gateway(Edge(app.answer), readiness)
+
+
+def _attempt_events(
+    peers: Mapping[str, Peer], access: ApiAccess, redis: Redis, timeout_seconds: float
+) -> AttemptEvents:
+    method = attempt_events.METHOD
+    (route,) = [route for route in route_table().routes if route.method.full_name == method.full_name]
+    call = UnaryCall(peers[method.containing_service.file.package], method)
+    return AttemptEvents(route, call, access.callers, redis, timeout_seconds=timeout_seconds)
 
 
 def _callers(settings: Settings, database: Database) -> Callers:
