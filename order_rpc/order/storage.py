@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -124,7 +125,8 @@ def _in_stage(stage: Stage) -> sa.ColumnElement[bool]:
 
 
 def _values(order: Order) -> tuple[Any, ...]:
-    return tuple(int(value) if isinstance(value, int) else value for value in map(order.__getattribute__, _FIELDS))
+    # PostgreSQL's driver takes a truth value for a truth value alone.
+    return tuple(int(value) if isinstance(value, IntEnum) else value for value in map(order.__getattribute__, _FIELDS))
 
 
 def _order(row: Any) -> Order:
