@@ -34,6 +34,7 @@ _CHAIN = ("tests/chain", "--ignore=tests/chain/test_run_command.py")
 _CHAIN_ON_SERVERS = (
     "tests/chain/test_one_sms.py",
     "tests/chain/test_one_im_call.py",
+    "tests/chain/test_one_order.py",
     "tests/chain/test_under_fire.py",
     "tests/chain/test_im_under_fire.py",
 )
