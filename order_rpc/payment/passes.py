@@ -25,10 +25,13 @@ class Pass:
         return 0 if time.monotonic() > self._ends_at else min(self._left, AT_ONCE)
 
     async def gather(self, calls: Iterable[Coroutine[Any, Any, bool]]) -> list[bool]:
-        """Make calls at once."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-        return [task.result() for task in tasks]
+        """Make calls at once. Raises what the first of them raised that failed, once all are over."""
+        # Not a TaskGroup: its group of errors would hide that a database is away, and end the calls beside.
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [outcome is True for outcome in outcomes]
 
     def count(self, taken: Sized, outcomes: Iterable[bool]) -> None:
         """Note what was taken, and which of it succeeded."""
