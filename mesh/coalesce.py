@@ -214,7 +214,10 @@ class Coalescer(Generic[Item, Result]):
         except DomainError as error:
             return [error] * len(items)
         except Exception as error:
-            if isinstance(error, self._poison) and len(items) > 1:
+            if isinstance(error, self._poison):
+                if len(items) == 1:
+                    # Its caller knows what it means, a row that is there already for example, or says that nobody does.
+                    return [error]
                 middle = len(items) // 2
                 return [*await self._do(items[:middle]), *await self._do(items[middle:])]
             log.exception("batch failed", coalescer=self._name, items=len(items))

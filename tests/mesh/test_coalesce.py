@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 import pytest
 import pytest_asyncio
+import structlog
 
 from mesh.coalesce import Coalescer
 from mesh.errors import DomainError
@@ -212,6 +213,18 @@ async def test_a_poisonous_item_fails_alone(coalescer: Coalescer[int, int]) -> N
     ]  # fmt: skip
     with pytest.raises(Poisoned):
         await coalescer.submit(-1)
+
+
+async def test_only_what_is_not_poison_is_a_defect_in_the_log(worker: Worker, coalescer: Coalescer[int, int]) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await coalescer.submit_all([1, -3, -7])
+        with pytest.raises(Poisoned):
+            await coalescer.submit(-1)
+    assert logs == []
+    worker.raises = RuntimeError("a defect")
+    with structlog.testing.capture_logs() as logs:
+        await coalescer.submit_all([1, 2])
+    assert [line["event"] for line in logs] == ["batch failed"]
 
 
 async def test_any_other_exception_is_the_answer_to_all(worker: Worker, coalescer: Coalescer[int, int]) -> None:
