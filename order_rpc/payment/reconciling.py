@@ -14,7 +14,7 @@ from mesh import pages, telemetry
 from mesh.database import Database
 from mesh.errors import invalid_field
 from mesh.statements import IN_MAX
-from order_rpc.payment import differences, refusals, storage
+from order_rpc.payment import differences, refund_storage, refusals, storage
 from order_rpc.payment.channels.port import ChannelError, Channels
 from order_rpc.payment.comparison import (
     MADE,
@@ -118,7 +118,7 @@ class Reconciling:
 
         async def made(after: tuple[int, int]) -> Sequence[Refund]:
             async with self._database.read() as connection:
-                return await storage.read_made_between(connection, channel, day_range_ms(day), after, _PAGE)
+                return await refund_storage.read_made_between(connection, channel, day_range_ms(day), after, _PAGE)
 
         payments = await _all(paid, lambda payment: (payment.pay_time_ms, payment.pay_id))
         refunds = await _all(made, lambda refund: (refund.refund_time_ms, refund.refund_id))
@@ -138,7 +138,7 @@ class Reconciling:
             if kind is EntryKind.PAYMENT:
                 payments = await storage.read_payments_by_id(connection, numbers)
                 return [_of_payment(payment) for payment in payments if payment.channel == channel]
-            refunds = await storage.read_refunds_by_id(connection, numbers)
+            refunds = await refund_storage.read_refunds_by_id(connection, numbers)
             return [_of_refund(refund) for refund in refunds if refund.channel == channel]
 
     async def list(self, date_text: str, page: pages.PageRequest) -> DifferencePage:

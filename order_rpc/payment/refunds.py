@@ -11,7 +11,7 @@ from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.ids import IdAllocator
 from mesh.messages import NewMessage, Outbox, ReceivedMessage
-from order_rpc.payment import refusals, storage
+from order_rpc.payment import refund_storage, refusals, storage
 from order_rpc.payment.channels.port import (
     REFUSAL_CHARACTERS_MAX,
     ChannelError,
@@ -80,7 +80,7 @@ class Refunds:
 
     async def _check(self, connection: AsyncConnection, payment: Payment, wish: RefundWish) -> Refund | None:
         """Answer the refund that this request has made before; None when it is new and can be had."""
-        known = await storage.read_refund_of_request(connection, payment.pay_id, wish.request_id)
+        known = await refund_storage.read_refund_of_request(connection, payment.pay_id, wish.request_id)
         if known is not None:
             if (known.request_id, known.amount_fen) != (wish.request_id, wish.amount_fen):
                 raise refusals.key_reused(f"request id {wish.request_id}")
@@ -102,8 +102,8 @@ class Refunds:
             remark=wish.remark,
             create_time_ms=await self._database.now_ms(connection),
         )
-        await storage.insert_refund(connection, refund)
-        await storage.add_refunded(connection, payment.pay_id, wish.amount_fen)
+        await refund_storage.insert_refund(connection, refund)
+        await refund_storage.add_refunded(connection, payment.pay_id, wish.amount_fen)
         return refund
 
     async def make_due(self, refunds_max: int) -> int:
@@ -121,11 +121,11 @@ class Refunds:
         """Take refunds that are due, and put them off: whoever dies with them leaves them to the next pass."""
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
-            due = await storage.read_due_refunds(connection, now_ms=now_ms, limit=limit)
+            due = await refund_storage.read_due_refunds(connection, now_ms=now_ms, limit=limit)
             claimed = [
                 refund
                 for refund, due_at_ms in due
-                if await storage.claim_refund(
+                if await refund_storage.claim_refund(
                     connection,
                     refund.refund_id,
                     due_at_ms,
@@ -156,7 +156,7 @@ class Refunds:
     async def _record(self, payment: Payment, refund: Refund, made: MadeRefund) -> None:
         async with self._database.write() as connection:
             await storage.lock_payment_by_id(connection, payment.pay_id)
-            is_news = await storage.move_refund(
+            is_news = await refund_storage.move_refund(
                 connection,
                 refund.refund_id,
                 RefundEvent.MAKE,
@@ -164,7 +164,7 @@ class Refunds:
                 refund_time_ms=made.refunded_at_ms,
                 due_at_ms=0,
             )
-            refunds = await storage.read_refunds(connection, payment.pay_id)
+            refunds = await refund_storage.read_refunds(connection, payment.pay_id)
             if sum(one.amount_fen for one in refunds if one.status is RefundStatus.MADE) == payment.pay_amount_fen:
                 await storage.move_payment(connection, payment.pay_id, PaymentEvent.PAY_BACK)
             if is_news and refund.request_id != OWN_REFUND:
@@ -176,10 +176,10 @@ class Refunds:
         async with self._database.write() as connection:
             await storage.lock_payment_by_id(connection, payment.pay_id)
             refusal = why[:REFUSAL_CHARACTERS_MAX]
-            if await storage.move_refund(
+            if await refund_storage.move_refund(
                 connection, refund.refund_id, RefundEvent.REFUSE, refusal=refusal, due_at_ms=0
             ):
-                await storage.add_refunded(connection, payment.pay_id, -refund.amount_fen)
+                await refund_storage.add_refunded(connection, payment.pay_id, -refund.amount_fen)
         log.error("refund refused", refund_id=refund.refund_id, pay_id=payment.pay_id, channel=refund.channel, why=why)
 
 

@@ -10,7 +10,7 @@ from mesh import telemetry
 from mesh.database import Database
 from mesh.errors import invalid_field
 from mesh.ids import IdAllocator
-from order_rpc.payment import refusals, storage, tables
+from order_rpc.payment import refund_storage, refusals, storage, tables
 from order_rpc.payment.channels.port import (
     ChannelError,
     Channels,
@@ -83,7 +83,7 @@ class Payments:
             payment = await storage.read_payment(connection, wanted.business)
         if payment is None:
             raise refusals.key_reused(f"{wanted.business.name} {wanted.business.business_id}")
-        if payment.status is PaymentStatus.CLOSED:
+        if payment.status in {PaymentStatus.CLOSED, PaymentStatus.REFUNDING}:
             raise refusals.payment_closed(wanted.business)
         if not _is_wanted(payment, wanted):
             raise refusals.key_reused(f"{wanted.business.name} {wanted.business.business_id}")
@@ -110,7 +110,7 @@ class Payments:
             payment = await storage.read_payment(connection, business)
             if payment is None or payment.is_tombstone:
                 raise refusals.payment_of_business_not_found(business)
-            return payment, await storage.read_refunds(connection, payment.pay_id)
+            return payment, await refund_storage.read_refunds(connection, payment.pay_id)
 
     async def query(self, business: Business) -> tuple[Payment, Sequence[Refund]]:
         """Ask the channel, and take what it says as if it had notified.

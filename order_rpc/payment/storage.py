@@ -1,4 +1,4 @@
-"""The queries of payments and refunds, and the compare-and-set that applies their transitions.
+"""The queries of payments, and the compare-and-set that applies transitions.
 
 Every function takes a connection whose transaction the caller opened. Whoever changes a payment or a refund of it holds
 the payment's lock; who wants several takes them in the order of their businesses.
@@ -16,15 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from order_rpc.payment import tables
 from order_rpc.payment.domain import (
     PAYMENT_TRANSITIONS,
-    REFUND_TRANSITIONS,
     Business,
     IsPaid,
     Payment,
     PaymentEvent,
     PaymentStatus,
-    Refund,
-    RefundEvent,
-    RefundStatus,
     changes,
 )
 
@@ -37,22 +33,17 @@ Status = TypeVar("Status", bound=StrEnum)
 async def move_payment(connection: AsyncConnection, pay_id: int, event: PaymentEvent, **values: object) -> bool:
     """Apply an event to a payment; answer whether it changed its status."""
     column = tables.payment.c.pay_id
-    return await _move(connection, column == pay_id, changes(PAYMENT_TRANSITIONS, event), values, tables.payment) > 0
+    return await move(connection, column == pay_id, changes(PAYMENT_TRANSITIONS, event), values, tables.payment) > 0
 
 
-async def move_refund(connection: AsyncConnection, refund_id: int, event: RefundEvent, **values: object) -> bool:
-    """Apply an event to a refund; answer whether it changed its status."""
-    column = tables.refund.c.refund_id
-    return await _move(connection, column == refund_id, changes(REFUND_TRANSITIONS, event), values, tables.refund) > 0
-
-
-async def _move(
+async def move(
     connection: AsyncConnection,
     condition: sa.ColumnElement[bool],
     sources_of: Mapping[Status, Sequence[Status]],
     values: Mapping[str, object],
     table: sa.Table,
 ) -> int:
+    """Apply an event to the rows of a table that meet a condition, as `changes` has it; answer how many it moved."""
     moved = 0
     for target, sources in sources_of.items():
         statement = (
@@ -173,99 +164,4 @@ def _payment(row: Any) -> Payment:
         row.pay_id, Business(row.business, row.business_id), row.brand_id, row.channel, PaymentStatus(row.status),
         row.pay_amount_fen, row.subject, row.create_time_ms, row.refunded_fen, row.trade_no, row.pay_url,
         row.pay_time_ms, row.close_due_at_ms,
-    )  # fmt: skip
-
-
-# Refunds. Their payment is locked by whoever writes them.
-
-
-async def insert_refund(connection: AsyncConnection, refund: Refund) -> None:
-    """Write a new refund, due at once."""
-    row = {
-        "refund_id": refund.refund_id,
-        "pay_id": refund.pay_id,
-        "channel": refund.channel,
-        "request_id": refund.request_id,
-        "status": refund.status.value,
-        "amount_fen": refund.amount_fen,
-        "remark": refund.remark,
-        "create_time_ms": refund.create_time_ms,
-        "refund_no": "",
-        "refund_time_ms": 0,
-        "refusal": "",
-        "due_at_ms": refund.create_time_ms,
-    }
-    await connection.execute(sa.insert(tables.refund).values(row))
-
-
-async def add_refunded(connection: AsyncConnection, pay_id: int, amount_fen: int) -> None:
-    """Count a refund of a locked payment, or, with a negative amount, take one back that was refused."""
-    column = tables.payment.c.refunded_fen
-    statement = sa.update(tables.payment).where(tables.payment.c.pay_id == pay_id)
-    await connection.execute(statement.values(refunded_fen=column + amount_fen))
-
-
-async def read_refunds(connection: AsyncConnection, pay_id: int) -> list[Refund]:
-    """Read the refunds of a payment, the first one first."""
-    table = tables.refund
-    rows = await connection.execute(sa.select(table).where(table.c.pay_id == pay_id).order_by(table.c.refund_id))
-    return [_refund(row) for row in rows]
-
-
-async def read_refund_of_request(connection: AsyncConnection, pay_id: int, request_id: str) -> Refund | None:
-    """Read the refund that a request made."""
-    table = tables.refund
-    statement = sa.select(table).where(table.c.pay_id == pay_id, table.c.request_id == request_id)
-    row = (await connection.execute(statement)).one_or_none()
-    return _refund(row) if row else None
-
-
-async def read_refunds_by_id(connection: AsyncConnection, refund_ids: Sequence[int]) -> list[Refund]:
-    """Read those of the refunds that exist. At most mesh.statements.IN_MAX."""
-    rows = await connection.execute(sa.select(tables.refund).where(tables.refund.c.refund_id.in_(refund_ids)))
-    return [_refund(row) for row in rows]
-
-
-async def read_made_between(
-    connection: AsyncConnection, channel: str, between_ms: tuple[int, int], after: tuple[int, int], limit: int
-) -> list[Refund]:
-    """Read refunds that a channel made in a time, after (refund_time_ms, refund_id), in that order."""
-    table = tables.refund
-    statement = (
-        sa.select(table)
-        .where(
-            table.c.channel == channel,
-            table.c.refund_time_ms >= max(between_ms[0], after[0]),
-            table.c.refund_time_ms < between_ms[1],
-            sa.or_(table.c.refund_time_ms > after[0], table.c.refund_id > after[1]),
-        )
-        .order_by(table.c.refund_time_ms, table.c.refund_id)
-        .limit(limit)
-    )
-    return [_refund(row) for row in await connection.execute(statement)]
-
-
-async def read_due_refunds(connection: AsyncConnection, *, now_ms: int, limit: int) -> list[tuple[Refund, int]]:
-    """Read refunds that their channels are to be asked for, the longest due first, each with when it was due."""
-    table = tables.refund
-    statement = (
-        sa.select(table)
-        .where(table.c.due_at_ms > 0, table.c.due_at_ms <= now_ms)
-        .order_by(table.c.due_at_ms, table.c.refund_id)
-        .limit(limit)
-    )
-    return [(_refund(row), row.due_at_ms) for row in await connection.execute(statement)]
-
-
-async def claim_refund(connection: AsyncConnection, refund_id: int, seen_due_at_ms: int, due_at_ms: int) -> bool:
-    """Put off asking for a refund, unless somebody else was first since it was read."""
-    table = tables.refund
-    statement = sa.update(table).where(table.c.refund_id == refund_id, table.c.due_at_ms == seen_due_at_ms)
-    return (await connection.execute(statement.values(due_at_ms=due_at_ms))).rowcount > 0
-
-
-def _refund(row: Any) -> Refund:
-    return Refund(
-        row.refund_id, row.pay_id, row.channel, row.request_id, RefundStatus(row.status), row.amount_fen, row.remark,
-        row.create_time_ms, row.refund_no, row.refund_time_ms, row.refusal,
     )  # fmt: skip

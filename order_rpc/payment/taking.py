@@ -8,7 +8,7 @@ from mesh import telemetry
 from mesh.database import Database
 from mesh.ids import IdAllocator
 from mesh.messages import NewMessage, Outbox
-from order_rpc.payment import refusals, storage
+from order_rpc.payment import refund_storage, refusals, storage
 from order_rpc.payment.channels.port import Receipt
 from order_rpc.payment.domain import (
     CURRENCY,
@@ -82,8 +82,8 @@ class Taking:
             remark=_LATE,
             create_time_ms=now_ms,
         )
-        await storage.insert_refund(connection, refund)
-        await storage.add_refunded(connection, payment.pay_id, refund.amount_fen)
+        await refund_storage.insert_refund(connection, refund)
+        await refund_storage.add_refunded(connection, payment.pay_id, refund.amount_fen)
 
 
 def _paid(payment: Payment, receipt: Receipt) -> NewMessage:

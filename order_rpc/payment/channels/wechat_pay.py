@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,7 +21,6 @@ from order_rpc.payment.channels.port import (
     PAY_URL_CHARACTERS_MAX,
     STATEMENT_BYTES_MAX,
     STATEMENT_SECONDS_MAX,
-    TRADE_NO_CHARACTERS_MAX,
     ChannelError,
     MadeRefund,
     NoReceiptError,
@@ -34,14 +32,18 @@ from order_rpc.payment.channels.port import (
     WrongSignatureError,
 )
 from order_rpc.payment.channels.wechat_bill import read_bill
+from order_rpc.payment.channels.wechat_receipt import (
+    PAID_STATES,
+    read_text,
+    read_time_ms,
+    receipt_of,
+    receipt_of_answer,
+)
 from order_rpc.payment.channels.wechat_signing import WechatSigning
 from order_rpc.payment.comparison import Entry
 from order_rpc.payment.domain import CURRENCY
 
 Json = dict[str, Any]
-
-_PAID_STATES = frozenset({"SUCCESS", "REFUND"})
-"""A transaction is REFUND once some of it was paid back: its money came all the same."""
 
 _ENDED_STATES = frozenset({"CLOSED", "REVOKED", "PAYERROR"})
 _NOT_THERE = frozenset({"ORDER_NOT_EXIST", "ORDERNOTEXIST", "RESOURCE_NOT_EXISTS"})
@@ -99,16 +101,16 @@ class WechatPay:
             transaction = await self._query(pay_id)
             if transaction is None or transaction.get("trade_state") in _ENDED_STATES:
                 return None
-            if transaction.get("trade_state") not in _PAID_STATES:
+            if transaction.get("trade_state") not in PAID_STATES:
                 raise
-            return _receipt_of_answer(transaction, self._settings)
+            return receipt_of_answer(transaction, self._settings)
         return None
 
     async def query(self, pay_id: int) -> Receipt | None:
         transaction = await self._query(pay_id)
-        if transaction is None or transaction.get("trade_state") not in _PAID_STATES:
+        if transaction is None or transaction.get("trade_state") not in PAID_STATES:
             return None
-        return _receipt_of_answer(transaction, self._settings)
+        return receipt_of_answer(transaction, self._settings)
 
     async def _query(self, pay_id: int) -> Json | None:
         path = f"/v3/pay/transactions/out-trade-no/{pay_id}?mchid={self._settings.merchant_id}"
@@ -146,7 +148,7 @@ class WechatPay:
         if status != "SUCCESS":
             return None
         try:
-            return MadeRefund(_text(answer, "refund_id"), _time_ms(answer, "success_time"))
+            return MadeRefund(read_text(answer, "refund_id"), read_time_ms(answer, "success_time"))
         except NoReceiptError as error:
             raise ChannelError(f"the answer is no refund: {error}") from error
 
@@ -191,7 +193,7 @@ class WechatPay:
         transaction = _json(plain)
         if transaction is None:
             raise NoReceiptError("resource", "does not hide a JSON object")
-        return _receipt(transaction, self._settings)
+        return receipt_of(transaction, self._settings)
 
     async def _call(self, method: str, path: str, body: Json | None = None) -> Json:
         """Make a signed call; answer what the channel has signed. Raises ChannelError."""
@@ -234,46 +236,3 @@ def _json(raw: bytes) -> Json | None:
     except orjson.JSONDecodeError:
         return None
     return parsed if isinstance(parsed, dict) else None
-
-
-def _receipt_of_answer(transaction: Json, settings: WechatPaySettings) -> Receipt:
-    try:
-        return _receipt(transaction, settings)
-    except (NoReceiptError, WrongSignatureError) as error:
-        raise ChannelError(f"the answer is no receipt: {error}") from error
-
-
-def _receipt(transaction: Mapping[str, Any], settings: WechatPaySettings) -> Receipt:
-    if transaction.get("mchid") != settings.merchant_id or transaction.get("appid") != settings.app_id:
-        raise WrongSignatureError
-    if transaction.get("trade_state") not in _PAID_STATES:
-        raise NoReceiptError("trade_state", "is not SUCCESS, which is all that is told of")
-    amount = transaction.get("amount")
-    total = amount.get("total") if isinstance(amount, dict) else None
-    if type(total) is not int or not isinstance(amount, dict):
-        raise NoReceiptError("amount", "must have a whole number as its total")
-    return Receipt(
-        pay_id=_text(transaction, "out_trade_no"),
-        trade_no=_text(transaction, "transaction_id"),
-        amount_fen=total,
-        currency=str(amount.get("currency", CURRENCY)),
-        paid_at_ms=_time_ms(transaction, "success_time"),
-    )
-
-
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= TRADE_NO_CHARACTERS_MAX:
-        raise NoReceiptError(name, f"must have 1 to {TRADE_NO_CHARACTERS_MAX} characters")
-    return value
-
-
-def _time_ms(fields: Mapping[str, Any], name: str) -> int:
-    """Read a time as RFC 3339, to the second."""
-    try:
-        moment = datetime.fromisoformat(str(fields.get(name)))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise NoReceiptError(name, "must be a time with its zone")
-    return int(moment.timestamp() * 1000)

@@ -118,7 +118,7 @@ class TestOnce:
     @pytest.mark.usefixtures("_yesterday")
     async def test_a_day_is_compared_once_a_channel(self, desk: Desk) -> None:
         await desk.paid()
-        await desk.sandbox.fault("payment_statement_omits", count=1)
+        await desk.sandbox.fault("payment_statement_omits")
         done = await asyncio.gather(*(desk.reconcile() for _ in range(5)))
         first = await desk.differences()
         assert {one.difference_count for one in done} == {1}

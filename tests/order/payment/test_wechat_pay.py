@@ -381,8 +381,8 @@ class TestNotifications:
         [
             lambda body: posted(body, key="somebody"),
             lambda body: posted(body, serial="other"),
-            lambda body: posted(body, at_seconds=time.time() - 301),
-            lambda body: posted(body, at_seconds=time.time() + 301),
+            lambda body: posted(body, at_seconds=time.time() - 320),
+            lambda body: posted(body, at_seconds=time.time() + 320),
             lambda body: Notification({}, posted(body).headers, body + b" "),
             lambda body: Notification({}, {}, body),
             lambda body: Notification({}, {**posted(body).headers, "wechatpay-signature": "é"}, body),
