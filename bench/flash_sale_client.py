@@ -12,13 +12,17 @@ from brandmesh.flashsale.v1 import flash_sale_pb2 as pb
 from brandmesh.flashsale.v1.flash_sale_pb2_grpc import FlashSaleServiceStub
 from brandmesh.messaging.v1 import messaging_pb2
 from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
+from brandmesh.order.v1 import order_pb2
+from brandmesh.order.v1.order_pb2_grpc import OrderServiceStub
 from mesh.channel import Peer
 from mesh.timestamps import to_timestamp
 
 BATCH_SIZE = 1000
 BATCH_CALLERS = 4
 
-_SELLER_ID = 999_999_999
+_FIRST_SELLER_ID = 1_000_000_000
+_PAGE_SIZE = 1000
+_POLL_SECONDS = 0.05
 _PRICE_FEN = 990
 _HOUR_MS = 3_600_000
 _SETTLE_SECONDS_MAX = 120.0
@@ -32,14 +36,16 @@ class Client:
         self._brand_id = brand_id
         self._sales = FlashSaleServiceStub(peer.channel)
         self._messages = MessageServiceStub(peer.channel)
+        self._orders = OrderServiceStub(peer.channel)
         self._numbers = itertools.count(time.time_ns())
+        self._seller_ids = itertools.count(_FIRST_SELLER_ID)
 
-    async def publish(self, goods_number: int) -> str:
-        """Begin a sale; answer its id."""
+    async def publish(self, goods_number: int) -> pb.FlashSale:
+        """Begin a sale of a new seller."""
         now_ms = time.time_ns() // 1_000_000
         request = pb.CreateFlashSaleRequest(
             brand_id=self._brand_id,
-            user_id=str(_SELLER_ID),
+            user_id=str(next(self._seller_ids)),
             request_id=f"bench-{next(self._numbers)}",
             goods_name="bench",
             price=f"{_PRICE_FEN / 100:.2f}",
@@ -48,7 +54,7 @@ class Client:
             end_time=to_timestamp(now_ms + _HOUR_MS),
         )
         sale: pb.FlashSale = (await self._peer.call(self._sales.CreateFlashSale, request)).flash_sale
-        return sale.flash_sale_id
+        return sale
 
     async def fund(self, user_ids: Sequence[int]) -> None:
         """Give each user the coins of one purchase, as for something that was sold."""
@@ -71,14 +77,14 @@ class Client:
             msg_body=json.dumps(body),
         )
 
-    def requests(self, sale_id: str, user_ids: Sequence[int]) -> list[pb.BatchBuyFlashSaleRequest]:
+    def requests(self, sale: pb.FlashSale, user_ids: Sequence[int]) -> list[pb.BatchBuyFlashSaleRequest]:
         """Make batches of attempts, each with a request of its own."""
         attempts = [
             pb.BuyFlashSaleRequest(
                 brand_id=self._brand_id,
                 user_id=str(user_id + 1),
-                flash_sale_id=sale_id,
-                request_id=f"{sale_id}-{number}",
+                flash_sale_id=sale.flash_sale_id,
+                request_id=f"{sale.flash_sale_id}-{number}",
             )
             for number, user_id in enumerate(user_ids)
         ]
@@ -101,25 +107,23 @@ class Client:
                 group.create_task(call())
         return results
 
-    async def left(self, sale_id: str) -> int:
+    async def left(self, sale: pb.FlashSale) -> int:
         """Answer what is left."""
-        request = pb.GetFlashSaleRequest(brand_id=self._brand_id, flash_sale_id=sale_id)
+        request = pb.GetFlashSaleRequest(brand_id=self._brand_id, flash_sale_id=sale.flash_sale_id)
         return int((await self._peer.call(self._sales.GetFlashSale, request)).flash_sale.left_number)
 
-    async def until_settled(self, attempts: Sequence[pb.Attempt]) -> int:
-        """Wait until each attempt has come to its end; answer how many were sold."""
+    async def until_settled(self, sale: pb.FlashSale, orders: int) -> None:
+        """Wait until the seller has so many orders, each of them paid. Raises TimeoutError."""
         async with asyncio.timeout(_SETTLE_SECONDS_MAX):
-            return sum([await self._settled(one) for one in attempts])
+            while await self._orders_of(sale) < orders:  # noqa: ASYNC110  # another process has them
+                await asyncio.sleep(_POLL_SECONDS)
 
-    async def _settled(self, attempt: pb.Attempt) -> bool:
-        request = pb.GetAttemptRequest(
-            brand_id=self._brand_id,
-            user_id=attempt.user_id,
-            flash_sale_id=attempt.flash_sale_id,
-            attempt_id=attempt.attempt_id,
-        )
+    async def _orders_of(self, sale: pb.FlashSale) -> int:
+        request = order_pb2.ListSalesRequest(brand_id=self._brand_id, user_id=sale.seller_id, page_size=_PAGE_SIZE)
+        count = 0
         while True:
-            found = (await self._peer.call(self._sales.GetAttempt, request)).attempt
-            if found.status != pb.ATTEMPT_STATUS_IN_PROGRESS:
-                return bool(found.status == pb.ATTEMPT_STATUS_SOLD)
-            await asyncio.sleep(0.01)
+            page = await self._peer.call(self._orders.ListSales, request)
+            count += len(page.orders)
+            if not page.next_page_token:
+                return count
+            request.page_token = page.next_page_token

@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass
 
 from bench.http_load import LoadError, play
 
+_ANSWERS = (b"HTTP/1.1 200 ", b"HTTP/1.1 409 ")
+"""Bought, or sold out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """So many users from `first_user_id` on buy one each."""
+    """So many users from `first_user_id` on try to buy one each."""
 
     host: str
     port: int
@@ -40,7 +43,7 @@ def main() -> None:
     """Carry out the plan on standard input."""
     plan = Plan(**json.loads(sys.stdin.read()))
     try:
-        played = play(plan.host, plan.port, plan.connections, list(rendered(plan)))
+        played = play(plan.host, plan.port, plan.connections, list(rendered(plan)), _ANSWERS)
     except LoadError as error:
         sys.exit(f"load: {error}")
     json.dump(asdict(Seen(played.began_at, played.ended_at, played.latencies_ms)), sys.stdout)

@@ -97,10 +97,15 @@ def run(plan: Plan) -> Seen:
     return Seen(played.began_at, played.ended_at, played.latencies_ms, last_message_id, played.cpu_seconds)
 
 
-def play(host: str, port: int, connections: int, requests: Sequence[bytes]) -> Played:
-    """Send whole requests over so many connections, and wait for every answer. Raises LoadError."""
+def play(
+    host: str, port: int, connections: int, requests: Sequence[bytes], accepted: tuple[bytes, ...] = (_OK,)
+) -> Played:
+    """Send whole requests over so many connections, and wait for every answer.
+
+    Raises LoadError for one that does not begin with one of `accepted`.
+    """
     with selectors.DefaultSelector() as selector, ExitStack() as stack:
-        opened = [_Connection(host, port) for _ in range(connections)]
+        opened = [_Connection(host, port, accepted) for _ in range(connections)]
         for connection in opened:
             stack.enter_context(connection.socket)
             selector.register(connection.socket, selectors.EVENT_READ, connection)
@@ -146,9 +151,10 @@ def cut_answer(received: bytes) -> tuple[bytes, bytes, bytes] | None:
 class _Connection:
     """One connection with at most one request under way."""
 
-    __slots__ = ("body", "received", "sent_at", "socket")
+    __slots__ = ("accepted", "body", "received", "sent_at", "socket")
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, accepted: tuple[bytes, ...]) -> None:
+        self.accepted = accepted
         self.socket = socket.create_connection((host, port), timeout=CONNECT_SECONDS_MAX)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent_at = 0.0
@@ -169,7 +175,7 @@ class _Connection:
         if answer is None:
             return False
         head, self.body, self.received = answer
-        if not head.startswith(_OK):
+        if not head.startswith(self.accepted):
             raise LoadError(f"refused: {head.splitlines()[0].decode()} {self.body.decode(errors='replace')}")
         return True
 

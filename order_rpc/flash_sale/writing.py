@@ -37,6 +37,9 @@ Answer: TypeAlias = Attempt | DomainError
 RequestName: TypeAlias = tuple[int, int, str]
 """flash_sale_id, user_id, request_id."""
 
+PUBLISH_PACE_SECONDS = 0.1
+"""How long the coins of a buyer may wait for those of others, so that what follows leaves room for those who come."""
+
 _OUTCOMES = {Refusal.LIMIT_REACHED: Outcome.LIMIT, Refusal.SOLD_OUT: Outcome.GONE}
 
 log = telemetry.logger(part="flash sales")
@@ -107,7 +110,8 @@ class Writing:
         self._outbox = outbox
         self._ids = ids
         self._order_ids = order_ids
-        self._publishing: set[asyncio.Task[None]] = set()
+        self._has_unpublished = False
+        self._publishing: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,8 +122,8 @@ class Writing:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._publishing:
-            await asyncio.wait(self._publishing)
+        if self._publishing is not None:
+            await self._publishing
 
     async def write_all(self, requests: Sequence[ToWrite]) -> Sequence[Answer]:
         """Write up to 1,000 requests; one attempt or refusal each, in order."""
@@ -175,9 +179,16 @@ class Writing:
 
     def _publish(self) -> None:
         """Publish in the background: the answer waits for the transaction alone."""
-        task = asyncio.create_task(self._outbox.publish())
-        self._publishing.add(task)
-        task.add_done_callback(self._publishing.discard)
+        self._has_unpublished = True
+        if self._publishing is None or self._publishing.done():
+            self._publishing = asyncio.create_task(self._publish_at_a_pace())
+
+    async def _publish_at_a_pace(self) -> None:
+        """Publish what several transactions have written together: whatever follows is done for as many at once."""
+        while self._has_unpublished:
+            await asyncio.sleep(PUBLISH_PACE_SECONDS)
+            self._has_unpublished = False
+            await self._outbox.publish()
 
 
 async def _read_known(connection: AsyncConnection, wanted: Collection[Wanted]) -> dict[RequestName, Attempt]:
