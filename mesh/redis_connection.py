@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 from mesh.lean_imports import without
 
 # redis-py loads OpenTelemetry's SDK, which comes with the extra `rocketmq`, to count what nobody has asked it to count:
-# 2 MB and 40 ms of every process. `mesh.bus` and `mesh.inbox` load this module before anything of redis-py.
-with without("opentelemetry.sdk"):
+# 2 MB and 40 ms of every process. Of cryptography it wants OCSP, which nobody has asked for either. `mesh.bus` and
+# `mesh.inbox` load this module before anything of redis-py.
+with without("opentelemetry.sdk", "cryptography"):
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import ExponentialWithJitterBackoff

@@ -17,7 +17,6 @@ from order_rpc.host import Host
 from order_rpc.payment import tables
 from order_rpc.payment.channels.port import Channels, PaymentChannel
 from order_rpc.payment.channels.sandbox_pay import SandboxPay
-from order_rpc.payment.channels.wechat_pay import WechatPay
 from order_rpc.payment.closing import Closing
 from order_rpc.payment.domain import Policy
 from order_rpc.payment.reconciling import Reconciling
@@ -76,6 +75,9 @@ def _channels(settings: Settings, session: aiohttp.ClientSession) -> dict[str, P
         )
     }
     if settings.payment_channel_wechat is not None:
+        # It stands on a library of several megabytes, which nobody else needs.
+        from order_rpc.payment.channels.wechat_pay import WechatPay  # noqa: PLC0415
+
         channels["wechat"] = WechatPay(session, settings.payment_channel_wechat)
     return channels
 

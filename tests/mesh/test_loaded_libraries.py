@@ -24,6 +24,7 @@ MAY_LOAD = {
     "rocketmq": NOBODY,  # until a bus is opened that is one
     "opentelemetry.sdk": NOBODY,
     "aiohttp": ("sms_rmq", "order_rpc", "txim_rpc", "meshctl"),
+    "cryptography": COMMAND_LINES,  # others not until there is a channel whose keys it reads
     "uvicorn": ("gateway",),
     "phonenumbers": ("sms_rpc", "order_rpc"),
     "typer": COMMAND_LINES,
