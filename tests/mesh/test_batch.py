@@ -76,3 +76,12 @@ async def test_a_wrong_item_names_its_field_and_a_refused_one_its_figures(method
 async def test_nothing_is_called_for_a_batch_of_wrong_items(method: Method, payments: Payments) -> None:
     assert len(await method.many([pay(""), pay(" ")])) == 2
     assert payments.calls == []
+
+
+async def test_a_refusal_that_many_items_share_is_each_ones_own_result(method: Method) -> None:
+    results = await method.many([pay("a", "7-1"), pay("b"), pay("c", "7-1")])
+    answers = unpack(results)
+    assert [one.reason for one in answers if isinstance(one, DomainError)] == ["FREEZE_NOT_FOUND"] * 2
+    written = pb.BatchSmsSendPayResponse(results=results)
+    written.results[0].error.message = "changed on the wire"
+    assert written.results[2].error.message != "changed on the wire"
