@@ -10,10 +10,9 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
-from redis.asyncio import Redis
 
 from brandmesh.flashsale.v1 import flash_sale_pb2 as pb
 from gateway.admission import Callers, Gate
@@ -26,6 +25,10 @@ from gateway.transcoding.routes import Route
 from mesh.errors import DomainError
 from mesh.redis_wake import WakeChannel
 from mesh.waiting import set_within
+
+if TYPE_CHECKING:
+    # Not while it runs: mesh.redis_connection is to be the first that loads redis-py.
+    from redis.asyncio import Redis
 
 METHOD = pb.DESCRIPTOR.services_by_name["FlashSaleService"].methods_by_name["GetAttempt"]
 

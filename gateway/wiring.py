@@ -9,8 +9,8 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from redis.asyncio import Redis
 from uvicorn import Config
 
 from brandmesh.payment.v1 import payment_pb2
@@ -38,6 +38,10 @@ from mesh.channel import Peer
 from mesh.database import Database
 from mesh.inbox import Inbox, JointPushes
 from mesh.redis_connection import connect_redis
+
+if TYPE_CHECKING:
+    # Not while it runs: mesh.redis_connection is to be the first that loads redis-py.
+    from redis.asyncio import Redis
 
 log = telemetry.logger()
 
