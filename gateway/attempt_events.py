@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
+import mesh.redis_connection  # noqa: F401  # the first to load redis-py, as it says there
 from brandmesh.flashsale.v1 import flash_sale_pb2 as pb
 from gateway.admission import Callers, Gate
 from gateway.calls import Call
