@@ -10,11 +10,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from mesh import migrations
 from mesh.bus.port import Bus
 from mesh.channel import Peer
 from mesh.database import Database
-from mesh.messages import Mailboxes
+from mesh.messages import Mailboxes, Outbox
 from mesh.server import Server
 from order_rpc.settings import Settings
 
@@ -35,6 +37,12 @@ class Host:
         """Bring a service's tables up to date, from the `migrations` in its directory."""
         if self.settings.migrate:
             await migrations.upgrade(self.database, service_directory / "migrations")
+
+    def outbox(self, service: str, table: sa.Table) -> Outbox:
+        """Make a service's outbox, which finishes what it publishes before the process ends."""
+        outbox = Outbox(self.database, self.bus, service, table)
+        self.stack.push_async_callback(outbox.close)
+        return outbox
 
     def peer(self, service: str) -> Peer:
         """Answer the way to a service, which may be in this very process."""

@@ -10,7 +10,7 @@ from brandmesh.order.v1.order_pb2_grpc import (
     add_OrderServiceServicer_to_server,
 )
 from mesh.ids import IdAllocator
-from mesh.messages import Inbox, Mailbox, Outbox
+from mesh.messages import Inbox, Mailbox
 from order_rpc.host import Host
 from order_rpc.order import tables
 from order_rpc.order.cancelling import Cancelling
@@ -27,8 +27,7 @@ async def add(host: Host) -> None:
     """Serve orders in this process."""
     await host.migrate(Path(__file__).parent)
     database, settings = host.database, host.settings
-    outbox = Outbox(database, host.bus, "order", tables.produced_message)
-    host.stack.push_async_callback(outbox.close)
+    outbox = host.outbox("order", tables.produced_message)
     ids = IdAllocator(database, tables.id_block)
     goods, coupons, wallets = Goods(host.peer("goods")), Coupons(host.peer("coupon")), Wallets(host.peer("wallet"))
     cancelling, news = Cancelling(database, outbox), News(database, outbox)

@@ -12,7 +12,7 @@ from brandmesh.payment.v1.payment_pb2_grpc import (
     add_PaymentServiceServicer_to_server,
 )
 from mesh.ids import IdAllocator
-from mesh.messages import Inbox, Mailbox, Outbox
+from mesh.messages import Inbox, Mailbox
 from order_rpc.host import Host
 from order_rpc.payment import tables
 from order_rpc.payment.channels.port import Channels, PaymentChannel
@@ -35,8 +35,7 @@ async def add(host: Host) -> None:
     database, settings = host.database, host.settings
     session = await host.stack.enter_async_context(_open_session(settings))
     channels = Channels(_channels(settings, session))
-    outbox = Outbox(database, host.bus, "payment", tables.produced_message)
-    host.stack.push_async_callback(outbox.close)
+    outbox = host.outbox("payment", tables.produced_message)
     ids = IdAllocator(database, tables.id_block)
     policy = Policy(ask_again_after_ms=int(settings.payment_ask_again_seconds * 1000))
     taking = Taking(database, ids, outbox)

@@ -10,7 +10,7 @@ from brandmesh.smspackage.v1.sms_package_pb2_grpc import (
     add_SmsPackageServiceServicer_to_server,
 )
 from mesh.ids import IdAllocator
-from mesh.messages import Inbox, Mailbox, Outbox
+from mesh.messages import Inbox, Mailbox
 from order_rpc.host import Host
 from order_rpc.sms_package import tables
 from order_rpc.sms_package.cancelling import Cancelling
@@ -27,8 +27,7 @@ async def add(host: Host) -> None:
     """Serve SMS packages in this process."""
     await host.migrate(Path(__file__).parent)
     database = host.database
-    outbox = Outbox(database, host.bus, "sms_package", tables.produced_message)
-    host.stack.push_async_callback(outbox.close)
+    outbox = host.outbox("sms_package", tables.produced_message)
     cancelling = Cancelling(database, outbox)
     payments = OrderPayments(database, Payments(host.peer("payment")), outbox)
     orders = Orders(

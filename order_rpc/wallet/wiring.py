@@ -10,7 +10,7 @@ from brandmesh.wallet.v1.wallet_pb2_grpc import (
     add_WalletServiceServicer_to_server,
 )
 from mesh.ids import IdAllocator
-from mesh.messages import Inbox, Mailbox, Outbox
+from mesh.messages import Inbox, Mailbox
 from order_rpc.host import Host
 from order_rpc.wallet import tables
 from order_rpc.wallet.clients import Payments
@@ -29,8 +29,7 @@ async def add(host: Host) -> None:
     await host.migrate(Path(__file__).parent)
     database = host.database
     ledger = await host.stack.enter_async_context(Ledger(database))
-    outbox = Outbox(database, host.bus, "wallet", tables.produced_message)
-    host.stack.push_async_callback(outbox.close)
+    outbox = host.outbox("wallet", tables.produced_message)
     recharges = Recharges(
         database,
         IdAllocator(database, tables.id_block),
