@@ -10,7 +10,7 @@ from brandmesh.flashsale.v1.flash_sale_pb2_grpc import (
     add_FlashSaleServiceServicer_to_server,
 )
 from mesh.ids import IdAllocator
-from mesh.messages import Mailbox, Outbox
+from mesh.messages import Mailbox
 from mesh.redis_connection import connect_redis
 from order_rpc.flash_sale import tables
 from order_rpc.flash_sale.admission import Admission
@@ -33,8 +33,7 @@ async def add(host: Host) -> None:
     database, stack = host.database, host.stack
     redis = connect_redis(host.settings.redis_url, "order_rpc.flash_sale")
     stack.push_async_callback(redis.aclose)
-    outbox = Outbox(database, host.bus, "flash_sale", tables.produced_message)
-    stack.push_async_callback(outbox.close)
+    outbox = host.outbox("flash_sale", tables.produced_message)
     ids = IdAllocator(database, tables.id_block)
     admission = Admission(redis)
     loading = Loading(database, admission)
