@@ -1,7 +1,7 @@
 """Checklist 002, lines 1 and 2: what the source of the order flow keeps in its nine tables is here under its names.
 
-A column says its unit at the end (`_fen`, `_ms`), where the source says nothing. Some fields are elsewhere: those of one
-article on an order's lines, what a payment is for in its business, and a consumer's group in the name of its table.
+A column says its unit at the end (`_fen`, `_ms`), where the source says nothing. Some fields are elsewhere: those of
+one article on an order's lines, what a payment is for in its business, a consumer's group in the name of its table.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SOURCE: dict[str, tuple[Collection[sa.Table], str]] = {
     "orders": (
         [orders, order_goods],
         (
-            "order_id user_id order_status pay_status shipping_status address consignee goods_id goods_number goods_price"
-            " goods_amount shipping_fee order_amount coupon_id coupon_paid money_paid pay_amount add_time confirm_time"
+            "order_id user_id order_status pay_status shipping_status address consignee goods_id goods_number"
+            " goods_price goods_amount shipping_fee order_amount coupon_id coupon_paid money_paid pay_amount add_time confirm_time"
             " pay_time"
         ),
     ),
