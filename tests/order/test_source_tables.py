@@ -32,8 +32,8 @@ SOURCE: dict[str, tuple[Collection[sa.Table], str]] = {
         [orders, order_goods],
         (
             "order_id user_id order_status pay_status shipping_status address consignee goods_id goods_number"
-            " goods_price goods_amount shipping_fee order_amount coupon_id coupon_paid money_paid pay_amount add_time confirm_time"
-            " pay_time"
+            " goods_price goods_amount shipping_fee order_amount coupon_id coupon_paid money_paid pay_amount"
+            " add_time confirm_time pay_time"
         ),
     ),
     "log of stock": ([stock_log], "goods_id order_id goods_number log_time"),
