@@ -9,8 +9,8 @@ from brandmesh.costcenter.v1.costcenter_pb2_grpc import CostCenterJobServiceStub
 from mesh.channel import Peer
 
 BATCH_MAX = 1000
-JOBS_MAX = 500
-"""Jobs of one call: more, and the cost center would do nothing else for some 40 ms."""
+JOBS_MAX = 200
+"""Jobs of one call: more, and the cost center would do nothing else for some 20 ms."""
 
 
 class CostCenterJobs:

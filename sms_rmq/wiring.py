@@ -19,8 +19,8 @@ from sms_rmq.providers.chuanglan import ChuangLanCallbacks
 from sms_rmq.providers.wiring import open_provider_accounts
 from sms_rmq.settings import Settings
 
-_RECEIPTS_AT_ONCE = 400
-"""More, and each service that they go through would do nothing else for some 40 ms."""
+_RECEIPTS_AT_ONCE = 200
+"""More, and each service that they go through would do nothing else for some 20 ms."""
 
 _GIVING_WAY_SECONDS_MAX = 0.1
 """How long receipts and campaigns wait for single messages: ten batches of receipts a second at the least, and ten
