@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh import pages
+from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.ids import IdAllocator
 from order_rpc.goods import refusals, storage, tables
 from order_rpc.goods.domain import Goods, StockLog, sha256_of_request
+
+READS_MAX = 200
+PENDING_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,20 @@ class GoodsCatalogue:
     def __init__(self, database: Database, ids: IdAllocator) -> None:
         self._database = database
         self._ids = ids
+        self._reading: Coalescer[Collection[int], list[Goods]] = Coalescer(
+            self._read_all, name="the goods", batch_max=READS_MAX, pending_max=PENDING_MAX
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._reading.close()
 
     async def create(self, brand_id: int, request_id: str, description: Description, goods_number: int) -> Goods:
         """Add goods; the same request gets what it made. Raises KEY_REUSED."""
@@ -94,10 +114,14 @@ class GoodsCatalogue:
             return await _read(connection, brand_id, goods_id)
 
     async def get_many(self, brand_id: int, goods_ids: Collection[int]) -> list[Goods]:
-        """Read those of the goods that the brand has."""
+        """Read those of the goods that the brand has, together with those that others want at this moment."""
+        found = await self._reading.submit(goods_ids)
+        return [one for one in found if one.brand_id == brand_id]
+
+    async def _read_all(self, wanted: Sequence[Collection[int]]) -> Sequence[list[Goods]]:
         async with self._database.read() as connection:
-            found = await storage.read_goods(connection, goods_ids)
-        return [one for one in found.values() if one.brand_id == brand_id]
+            found = await storage.read_goods(connection, {goods_id for some in wanted for goods_id in some})
+        return [[found[goods_id] for goods_id in set(some) if goods_id in found] for some in wanted]
 
     async def list(self, brand_id: int, page: pages.PageRequest, *, on_sale_only: bool) -> GoodsPage:
         """Read a page of a brand's goods, newest first."""

@@ -19,7 +19,8 @@ async def add(host: Host) -> None:
     """Serve goods in this process."""
     await host.migrate(Path(__file__).parent)
     stock = await host.stack.enter_async_context(Stock(host.database))
-    catalogue = GoodsCatalogue(host.database, IdAllocator(host.database, tables.id_block))
+    ids = IdAllocator(host.database, tables.id_block)
+    catalogue = await host.stack.enter_async_context(GoodsCatalogue(host.database, ids))
     effects = {("order", "cancelled"): stock.release_all}
     host.mailboxes.add("goods", Mailbox(inbox=Inbox(host.database, "goods", tables.consumed_message, effects)))
     service = goods_pb2.DESCRIPTOR.services_by_name["GoodsService"]

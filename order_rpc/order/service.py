@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mesh import pages
 from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
-from mesh.messages import Outbox
+from mesh.messages import NewMessage, Outbox
 from order_rpc.order import messages, refusals, storage
+from order_rpc.order.book import WholeOrder
 from order_rpc.order.cancelling import Cancelling
 from order_rpc.order.clients import OpenedPayment, Payments
 from order_rpc.order.domain import (
@@ -21,7 +22,6 @@ from order_rpc.order.domain import (
     SHIPPING_TRANSITIONS,
     Order,
     OrderEvent,
-    OrderLine,
     OrderStatus,
     ShippingEvent,
     ShippingStatus,
@@ -31,10 +31,8 @@ from order_rpc.order.domain import (
 
 STEPS_MAX = 100
 
-WholeOrder = tuple[Order, Sequence[OrderLine]]
-
-Change = Callable[[AsyncConnection, Order, int], Awaitable[None]]
-"""Changes a locked order at a time, or raises why not."""
+Change = Callable[[AsyncConnection, Order, int], Awaitable[Sequence[NewMessage]]]
+"""Changes a locked order at a time, or raises why not; answers whom to tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +127,13 @@ class Orders:
         if amount_fen == 0:
             raise invalid_field("refund_amount", "must be more than 0")
 
-        async def pay_back(connection: AsyncConnection, order: Order, now_ms: int) -> None:
+        async def pay_back(connection: AsyncConnection, order: Order, now_ms: int) -> Sequence[NewMessage]:
             known = await storage.read_refund(connection, order_id, request_id)
-            if known is not None:
-                if known.amount_fen != amount_fen:
-                    raise refusals.key_reused(request_id)
-                return
-            await self._pay_back(connection, order, request_id, amount_fen, now_ms)
+            if known is None:
+                return await self._pay_back(connection, order, request_id, amount_fen, now_ms)
+            if known.amount_fen != amount_fen:
+                raise refusals.key_reused(request_id)
+            return []
 
         await self._change(owner, order_id, pay_back)
         return await self.get(owner, order_id)
@@ -143,8 +141,9 @@ class Orders:
     async def ship(self, owner: Owner, order_id: int) -> WholeOrder:
         """Say that an order was sent; a repeat answers the same. Raises ORDER_NOT_FOUND, ORDER_NOT_SHIPPABLE."""
 
-        async def ship(connection: AsyncConnection, order: Order, now_ms: int) -> None:
+        async def ship(connection: AsyncConnection, order: Order, now_ms: int) -> Sequence[NewMessage]:
             await self._move_goods(connection, order, ShippingEvent.SHIP, refusals.order_not_shippable, now_ms)
+            return []
 
         await self._change(owner, order_id, ship)
         return await self.get(owner, order_id)
@@ -152,9 +151,9 @@ class Orders:
     async def receive(self, owner: Owner, order_id: int) -> WholeOrder:
         """Say that the goods came, which pays the seller once. Raises ORDER_NOT_FOUND, ORDER_NOT_SHIPPED."""
 
-        async def receive(connection: AsyncConnection, order: Order, now_ms: int) -> None:
-            if await self._move_goods(connection, order, ShippingEvent.RECEIVE, refusals.order_not_shipped, now_ms):
-                await self._outbox.add(connection, messages.received(order))
+        async def receive(connection: AsyncConnection, order: Order, now_ms: int) -> Sequence[NewMessage]:
+            moved = await self._move_goods(connection, order, ShippingEvent.RECEIVE, refusals.order_not_shipped, now_ms)
+            return messages.received(order) if moved else []
 
         await self._change(owner, order_id, receive)
         return await self.get(owner, order_id)
@@ -165,17 +164,18 @@ class Orders:
         Raises ORDER_NOT_FOUND, ORDER_NOT_SHIPPABLE, ORDER_SHIPPED, NO_SELLER_TO_REMIND.
         """
 
-        async def remind(connection: AsyncConnection, order: Order, now_ms: int) -> None:
+        async def remind(connection: AsyncConnection, order: Order, now_ms: int) -> Sequence[NewMessage]:
             if order.stage != SHIPPABLE:
                 raise refusals.order_not_shippable(order)
             if order.shipping_status is not ShippingStatus.UNSHIPPED:
                 raise refusals.order_shipped(order)
             if not order.seller_email:
                 raise refusals.no_seller_to_remind(order)
-            if not order.remind_time_ms:
-                await storage.set_columns(connection, order_id, {"remind_time_ms": now_ms})
-                await storage.insert_steps(connection, [(order_id, "REMIND", "")], now_ms)
-                await self._outbox.add(connection, [messages.reminded(order)])
+            if order.remind_time_ms:
+                return []
+            await storage.set_columns(connection, order_id, {"remind_time_ms": now_ms})
+            await storage.insert_steps(connection, [(order_id, "REMIND", "")], now_ms)
+            return [messages.reminded(order)]
 
         await self._change(owner, order_id, remind)
         return await self.get(owner, order_id)
@@ -186,20 +186,23 @@ class Orders:
             order = (await storage.lock_orders(connection, [order_id])).get(order_id)
             if order is None or not owner.owns(order):
                 raise refusals.order_not_found(order_id)
-            await change(connection, order, await self._database.now_ms(connection))
-        await self._outbox.publish()
+            told = await change(connection, order, await self._database.now_ms(connection))
+            await self._outbox.add(connection, told)
+        if told:
+            await self._outbox.publish()
         return order
 
-    async def _open_payment(self, connection: AsyncConnection, order: Order, now_ms: int) -> None:
+    async def _open_payment(self, connection: AsyncConnection, order: Order, now_ms: int) -> Sequence[NewMessage]:
         is_known = (order.stage, OrderEvent.OPEN_PAYMENT) in ORDER_TRANSITIONS
         if not is_known or order.expire_time_ms <= now_ms:
             raise refusals.order_not_payable(order)
         if await storage.move_orders(connection, [order.order_id], OrderEvent.OPEN_PAYMENT):
             await storage.insert_steps(connection, [(order.order_id, OrderEvent.OPEN_PAYMENT.value, "")], now_ms)
+        return []
 
     async def _pay_back(
         self, connection: AsyncConnection, order: Order, request_id: str, amount_fen: int, now_ms: int
-    ) -> None:
+    ) -> Sequence[NewMessage]:
         if (order.stage, OrderEvent.REFUND_PART) not in ORDER_TRANSITIONS or _is_received_of_user(order):
             raise refusals.order_not_refundable(order)
         if amount_fen > order.refundable_fen:
@@ -210,7 +213,7 @@ class Orders:
         await storage.move_orders(connection, [order.order_id], event)
         await storage.set_columns(connection, order.order_id, {"refunded_fen": order.refunded_fen + amount_fen})
         await storage.insert_steps(connection, [(order.order_id, event.value, str(amount_fen))], now_ms)
-        await self._outbox.add(connection, messages.paid_back(order, refund))
+        return messages.paid_back(order, refund)
 
     async def _move_goods(
         self,

@@ -10,10 +10,11 @@ from mesh.ids import IdAllocator
 from mesh.money import to_fen, to_yuan
 from mesh.pages import PageRequest
 from mesh.timestamps import to_timestamp
+from order_rpc.order.book import WholeOrder
 from order_rpc.order.cancelling import Cancelling
 from order_rpc.order.domain import OrderLine, OrderRequest, WantedLine
 from order_rpc.order.placing import Placing
-from order_rpc.order.service import Orders, Owner, WholeOrder
+from order_rpc.order.service import Orders, Owner
 
 Context = Any
 """grpc.aio's context, which no method here reads."""
@@ -27,8 +28,7 @@ class OrderServicer(OrderServiceServicer):
         self._orders = orders
 
     async def CreateOrder(self, request: pb.CreateOrderRequest, context: Context) -> pb.CreateOrderResponse:
-        order_id = await self._placing.place(_wanted(request))
-        return pb.CreateOrderResponse(order=_order(await self._orders.get(_buyer(request), order_id)))
+        return pb.CreateOrderResponse(order=_order(await self._placing.place(_wanted(request))))
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         return pb.GetOrderResponse(order=_order(await self._orders.get(_buyer(request), int(request.order_id))))

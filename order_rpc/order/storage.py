@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,7 +30,11 @@ from order_rpc.order.domain import (
 from order_rpc.order.tables import order_goods, order_refund, order_step, orders
 
 _ORDERS_TO_CHANGE = select_in(orders, "order_id").order_by(orders.c.order_id).with_for_update()
+_ORDERS_OF_REQUESTS = select_in(orders, "request_id").where(orders.c.brand_id == sa.bindparam("brand_id"))
 _LINES = select_in(order_goods, "order_id").order_by(order_goods.c.order_id, order_goods.c.position)
+RequestName: TypeAlias = tuple[int, int, str]
+"""brand_id, user_id, request_id."""
+
 _FIELDS = tuple(field.name for field in dataclasses.fields(Order))
 
 
@@ -55,15 +59,21 @@ async def read_order(connection: AsyncConnection, order_id: int) -> Order | None
     return _order(row) if row else None
 
 
-async def read_order_of_request(
-    connection: AsyncConnection, brand_id: int, user_id: int, request_id: str
-) -> Order | None:
-    """Read the order that a request made."""
-    statement = sa.select(orders).where(
-        orders.c.brand_id == brand_id, orders.c.user_id == user_id, orders.c.request_id == request_id
-    )
-    row = (await connection.execute(statement)).one_or_none()
-    return _order(row) if row else None
+async def read_orders_of_requests(
+    connection: AsyncConnection, requests: Collection[RequestName]
+) -> dict[RequestName, Order]:
+    """Read the orders that requests made."""
+    by_brand: dict[int, set[RequestName]] = {}
+    for name in requests:
+        by_brand.setdefault(name[0], set()).add(name)
+    found: dict[RequestName, Order] = {}
+    for brand_id, names in by_brand.items():
+        request_ids = {request_id for _, _, request_id in names}
+        for row in await read_in(connection, _ORDERS_OF_REQUESTS, request_ids, brand_id=brand_id):
+            name = (row.brand_id, row.user_id, row.request_id)
+            if name in names:
+                found[name] = _order(row)
+    return found
 
 
 async def lock_orders(connection: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:

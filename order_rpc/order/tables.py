@@ -63,7 +63,8 @@ orders = sa.Table(
     _number("expire_time_ms"),
     _text("cancel_reason", 64),
     _text("cancel_remark", 500),
-    sa.UniqueConstraint("brand_id", "user_id", "request_id", name="orders_request"),
+    # In this order requests of many users are found by one IN list.
+    sa.UniqueConstraint("brand_id", "request_id", "user_id", name="orders_request"),
     sa.Index("orders_by_user", "brand_id", "user_id", "order_id"),
     sa.Index("orders_by_seller", "brand_id", "seller_id", "order_id"),
     sa.Index("orders_by_expiry", "order_status", "pay_status", "expire_time_ms"),

@@ -13,6 +13,7 @@ from mesh.ids import IdAllocator
 from mesh.messages import Inbox, Mailbox
 from order_rpc.host import Host
 from order_rpc.order import tables
+from order_rpc.order.book import OrderBook
 from order_rpc.order.cancelling import Cancelling
 from order_rpc.order.checking import Checking
 from order_rpc.order.clients import Coupons, Goods, Payments, Wallets
@@ -35,18 +36,16 @@ async def add(host: Host) -> None:
         confirm_ms_max=int(settings.order_confirm_seconds * 1000),
         lifetime_ms=settings.order_lifetime_minutes * 60_000,
     )
-    placing = await host.stack.enter_async_context(
-        Placing(
-            database,
-            ids=ids,
-            checking=Checking(goods, coupons, wallets),
-            goods=goods,
-            coupons=coupons,
-            wallets=wallets,
-            cancelling=cancelling,
-            outbox=outbox,
-            policy=policy,
-        )
+    book = await host.stack.enter_async_context(OrderBook(database, outbox, policy))
+    placing = Placing(
+        book,
+        ids=ids,
+        checking=Checking(goods, coupons, wallets),
+        goods=goods,
+        coupons=coupons,
+        wallets=wallets,
+        cancelling=cancelling,
+        policy=policy,
     )
     orders = Orders(database, Payments(host.peer("payment")), cancelling, outbox)
     effects = {

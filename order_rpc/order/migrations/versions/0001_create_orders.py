@@ -120,7 +120,7 @@ def upgrade() -> None:
             "refunded_fen >= 0 AND refunded_fen <= money_paid_fen + pay_amount_fen", name="orders_refund_within_paid"
         ),
         sa.PrimaryKeyConstraint("order_id"),
-        sa.UniqueConstraint("brand_id", "user_id", "request_id", name="orders_request"),
+        sa.UniqueConstraint("brand_id", "request_id", "user_id", name="orders_request"),
     )
     op.create_index("orders_by_expiry", "orders", ["order_status", "pay_status", "expire_time_ms"], unique=False)
     op.create_index("orders_by_seller", "orders", ["brand_id", "seller_id", "order_id"], unique=False)
