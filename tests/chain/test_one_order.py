@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -76,6 +77,14 @@ def wanted(goods: Json, number: int, amount: str, **further: Any) -> Json:
     }
 
 
+async def until_sold(winner: User, attempt: str) -> str:
+    """Wait until an attempt is sold and its order is there; answer the order."""
+    answer = await eventually(lambda: winner.ok("GET", attempt), lambda one: one["attempt"]["status"] == "sold", 20)
+    order_id = str(answer["attempt"]["orderId"])
+    await eventually(lambda: winner.call("GET", f"/orders/{order_id}"), lambda one: one[0] == 200, 20)
+    return order_id
+
+
 async def stock(app: App, goods: Json) -> int:
     return int((await app.ok("GET", f"/goods/{goods['goodsId']}"))["goods"]["goodsNumber"])
 
@@ -124,8 +133,11 @@ async def test_money_for_a_cancelled_order_goes_back_by_itself(healed: Chain, bu
     order = (await buyer.ok("POST", "/orders", wanted(goods, 1, "40.00")))["order"]
     path = f"/orders/{order['orderId']}"
     url = (await buyer.ok("POST", f"{path}:pay", {}))["payUrl"]
-    paying, cancelling = pay(healed, url), buyer.call("POST", f"{path}:cancel", {})
-    _, (status, problem) = await asyncio.gather(paying, cancelling, return_exceptions=True)  # type: ignore[misc]
+    cancelling = asyncio.create_task(buyer.call("POST", f"{path}:cancel", {}))
+    # The channel refuses money for a payment that is closed there.
+    with suppress(AssertionError):
+        await pay(healed, url)
+    status, problem = await cancelling
     now = (await buyer.ok("GET", path))["order"]
     if status == 200:
         assert now["orderStatus"] == "cancelled"
@@ -161,17 +173,10 @@ async def test_a_flash_sale_has_as_many_winners_as_pieces_and_its_seller_is_paid
     assert len(won) == 2
     assert {answer["reason"] for status, answer in answers if status != 200} == {"FLASH_SALE_SOLD_OUT"}
     for winner, attempt in won:
-
-        async def read(winner: User = winner, attempt: Json = attempt) -> Json:
-            return dict((await winner.ok("GET", f"{path}/attempts/{attempt['attemptId']}"))["attempt"])
-
-        sold = await eventually(read, lambda one: one["status"] != "in_progress", 20)
-        assert sold["status"] == "sold"
-        order = f"/orders/{sold['orderId']}"
-        await eventually(lambda: winner.call("GET", order), lambda answer: answer[0] == 200, 20)  # noqa: B023
-        await seller.ok("POST", f"/sales/{sold['orderId']}:ship", {})
+        order_id = await until_sold(winner, f"{path}/attempts/{attempt['attemptId']}")
+        await seller.ok("POST", f"/sales/{order_id}:ship", {})
         for _ in range(2):
-            await winner.ok("POST", f"{order}:receive", {})
+            await winner.ok("POST", f"/orders/{order_id}:receive", {})
     await eventually(seller.balance, lambda balance: balance == "19.80", 20)
     _, problem = await buyers[0].call("POST", f"{path}:buy", {"requestId": new_id()})
     assert problem["reason"] in {"FLASH_SALE_SOLD_OUT", "FLASH_SALE_LIMIT_REACHED"}
