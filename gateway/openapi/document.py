@@ -31,7 +31,8 @@ Every path is scoped to one brand, and an API key works for the brands and scope
 call for themselves with a token where an operation says so, and then only about themselves. A request that
 creates or spends something carries a `requestId` of the caller's choice: repeating the same request gets the first
 answer again, so a request whose answer was lost may always be repeated. Credits and fen are whole numbers, prices and
-coins are yuan as text with two decimals, times are RFC 3339 in UTC. Refusals are `application/problem+json` (RFC 9457); programs branch on `reason`."""
+coins are yuan as text with two decimals, times are RFC 3339 in UTC. Refusals are `application/problem+json` (RFC 9457);
+programs branch on `reason`."""
 
 
 def build_document(table: RouteTable | None = None, image: Path = IMAGE) -> Schema:
