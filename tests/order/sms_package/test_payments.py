@@ -1,7 +1,7 @@
 """The payments of orders: opened at the payment service, heard of by its messages, over gRPC, the bus and HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import grpc
@@ -319,6 +319,7 @@ class TestRaces:
         for turn in range(20):
             order = await shop.create()
             fields = paid_at_channel(await shop.open(order))
+            acts: list[Awaitable[object]]
             if turn % 4 < 2:  # half of the races are to the payment, half to the order
                 await shop.desk.notify(fields)
                 acts = [shop.cancel(order), shop.deliver()]

@@ -35,8 +35,8 @@ class BreakingDatabase(Database):
         self.breaks_after = 0
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        async with super().write() as connection:
+    async def write(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with super().write(bulk=bulk) as connection:
             yield connection
             if self.breaks_before:
                 self.breaks_before -= 1
