@@ -18,7 +18,7 @@ from engines.engine import EngineMissingError
 from engines.process import ServerFailedError
 from mesh.child_process import end_with_parent
 
-RUN_SECONDS_MAX = 900
+RUN_SECONDS_MAX = 1800
 """How long one run of pytest may take: a test that hangs beyond its own time-out must not hold CI for ever."""
 
 

@@ -78,15 +78,15 @@ def service_databases(*services: str) -> AbstractAsyncContextManager[str]:
 
 async def _empty(url: str, parts: Sequence[Part]) -> None:
     database = Database(url)
-    for scripts, metadata in parts:
+    for scripts, _ in parts:
         if (url, scripts) not in _migrated:
             await migrations.upgrade(database, scripts)
             _migrated.add((url, scripts))
-        async with database.write() as connection:
-            for table in reversed(metadata.sorted_tables):
-                # Its one row comes with the migrations.
-                if not table.name.endswith("id_block"):
-                    await connection.execute(sa.delete(table))
+    async with database.write() as connection:
+        for table in (table for _, metadata in parts for table in reversed(metadata.sorted_tables)):
+            # Its one row comes with the migrations.
+            if not table.name.endswith("id_block"):
+                await connection.execute(sa.delete(table))
     await database.close()
 
 
