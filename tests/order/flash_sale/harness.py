@@ -242,6 +242,15 @@ class Market:
         """Answer how many are left by Redis and by the rows."""
         return await self.in_redis(sale), int((await self.get(sale)).left_number)
 
+    async def until_left(self, sale: pb.FlashSale, number: int) -> None:
+        """Wait until so many are left by both: Redis hears of what came of an attempt after the rows."""
+
+        async def is_so() -> bool:
+            assert await self.left(sale) == (number, number)
+            return True
+
+        await eventually(is_so)
+
     def skip_visibility(self) -> None:
         """Let the time be over for which the bus hides what a consumer had when it was killed."""
         self.bus_clock.ahead_ms += 31_000

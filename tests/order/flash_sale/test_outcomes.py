@@ -73,7 +73,7 @@ async def test_003_06_a_message_that_is_redelivered_after_its_commit_has_no_effe
     for _ in range(3):
         assert [one.status for one in await market.tell("flash_sale", message)] == [SUCCEEDED]
     assert (await market.attempt(attempt)).status == COINS_SHORT
-    assert await market.left(sale) == (10, 10)
+    await market.until_left(sale, 10)
     (consumed,) = await market.running.rows(tables.consumed_message)
     assert consumed["consumer_times"] == 1
 
@@ -103,7 +103,7 @@ async def test_003_07_without_the_bus_the_order_is_not_lost(market: Market) -> N
     market.running.bus.is_away = False
     async with market.running.consuming():
         assert (await market.ended(attempt)).status == SOLD
-    assert await market.left(sale) == (9, 9)
+    await market.until_left(sale, 9)
 
 
 async def test_003_07_coins_short_gives_back_the_stock_and_the_user_can_retry(market: Market) -> None:
@@ -112,11 +112,11 @@ async def test_003_07_coins_short_gives_back_the_stock_and_the_user_can_retry(ma
     assert reasons([await market.try_to_buy(sale)]) == {"FLASH_SALE_LIMIT_REACHED"}
     async with market.running.consuming():
         assert (await market.ended(attempt)).status == COINS_SHORT
-        assert await market.left(sale) == (1, 1)
+        await market.until_left(sale, 1)
         await market.fund(990, BUYER)
         again = await market.buy(sale)
         assert (await market.ended(again)).status == SOLD
-    assert await market.left(sale) == (0, 0)
+    await market.until_left(sale, 0)
     assert await market.balance_fen() == 0
 
 
@@ -146,7 +146,7 @@ async def test_003_07_a_rollback_before_the_debit_voids_the_debit(market: Market
     assert await market.cancel_overdue() == 1
     assert await market.cancel_overdue() == 0
     assert (await market.attempt(attempt)).status == TIMED_OUT
-    assert await market.left(sale) == (10, 10)
+    await market.until_left(sale, 10)
     taken, cancelled = (await market.written("stock_taken"))[0], (await market.written("cancelled"))[0]
     # The rollback is faster than the debit.
     await market.tell("wallet", market.message("flash_sale", "cancelled", cancelled["key"]))
@@ -157,7 +157,7 @@ async def test_003_07_a_rollback_before_the_debit_voids_the_debit(market: Market
     assert (reply["msg_tag"], reply["msg_key"]) == ("debit_refused", key)
     await market.answer("debit_refused", attempt)
     assert (await market.attempt(attempt)).status == TIMED_OUT
-    assert await market.left(sale) == (10, 10)
+    await market.until_left(sale, 10)
 
 
 async def test_003_07_a_rollback_after_the_debit_gives_the_coins_back_once(market: Market) -> None:
@@ -177,7 +177,7 @@ async def test_003_07_a_rollback_after_the_debit_gives_the_coins_back_once(marke
     assert [one.status for one in await market.answer("debited", attempt)] == [SUCCEEDED]
     assert (await market.attempt(attempt)).status == TIMED_OUT
     assert await market.written("sold") == []
-    assert await market.left(sale) == (10, 10)
+    await market.until_left(sale, 10)
 
 
 async def test_an_attempt_that_was_answered_in_time_is_not_given_up(market: Market) -> None:

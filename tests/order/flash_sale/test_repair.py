@@ -145,7 +145,7 @@ async def test_without_redis_buyers_are_told_to_come_again_and_rows_are_read(
         server = await start_redis(tmp_path / "redis", server.url)
         # Redis has kept the admission, and was not told that it came to nothing.
         assert await market.repair() == 1
-        assert await market.left(sale) == (10, 10)
+        await market.until_left(sale, 10)
         assert (await market.buy(sale)).status == IN_PROGRESS
     await server.stop()
 
