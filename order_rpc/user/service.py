@@ -96,16 +96,23 @@ class Users:
             return await self._sessions.begin(connection, session_id, user)
 
     async def _find_known(self, connection: AsyncConnection, wanted: User) -> User | None:
-        """Find what the same request made. Raises USER_NAME_TAKEN, USER_MOBILE_TAKEN by another's."""
-        brand_id = wanted.brand_id
-        known = await storage.read_user_of_request(connection, brand_id, wanted.request_id)
+        """Find what the same request made. Raises USER_NAME_TAKEN, USER_MOBILE_TAKEN by another's.
+
+        Each read may see what was committed since the one before, the same request's own account among it.
+        """
+        brand_id, request_id = wanted.brand_id, wanted.request_id
+        known = await storage.read_user_of_request(connection, brand_id, request_id)
         if known is not None:
             return known
-        if await storage.read_user_of_name(connection, brand_id, wanted.user_name_key):
+        named = await storage.read_user_of_name(connection, brand_id, wanted.user_name_key)
+        if named is not None and named.request_id != request_id:
             raise refusals.name_taken()
-        if wanted.user_mobile and await storage.read_user_of_mobile(connection, brand_id, wanted.user_mobile):
-            raise refusals.mobile_taken()
-        return None
+        if named is None and wanted.user_mobile:
+            reached = await storage.read_user_of_mobile(connection, brand_id, wanted.user_mobile)
+            if reached is not None and reached.request_id != request_id:
+                raise refusals.mobile_taken()
+            return reached
+        return named
 
     async def _create(self, wanted: User, password: str) -> LoggedIn:
         user_id, session_id = await self._ids.allocate(1), await self._sessions.allocate()

@@ -135,7 +135,10 @@ async def test_a_hash_of_other_parameters_is_made_anew_by_the_next_login(tmp_pat
 async def test_more_passwords_than_can_wait_are_pushed_back() -> None:
     passwords = Passwords(memory_kib=32_768, rounds=2, at_once=1)
     made, reasons = await outcomes(*(passwords.hash(PASSWORD) for _ in range(40)))
-    assert (len(made), reasons) == (32, ["OVERLOADED"] * 8)
+    # All 40 come before the first is done, unless the machine is very busy: then a place or two is free again.
+    assert len(made) >= 32
+    assert reasons == ["OVERLOADED"] * (40 - len(made))
+    assert reasons
     assert await passwords.is_right(made[0], PASSWORD)
     passwords.close()
 
