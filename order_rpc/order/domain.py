@@ -8,7 +8,7 @@ refused. The numbers of the statuses are those of the source of this flow.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -277,12 +277,3 @@ def refund_of(order: Order, request_id: str, amount_fen: int) -> Refund:
     payment_left_fen = max(order.pay_amount_fen - order.refunded_fen, 0)
     payment_fen = min(amount_fen, payment_left_fen)
     return Refund(request_id, amount_fen, payment_fen, amount_fen - payment_fen)
-
-
-def sources(event: OrderEvent) -> dict[Stage, Sequence[Stage]]:
-    """Answer the stages that an event leads to, each with those that it comes from. Without what it leaves as it is."""
-    found: dict[Stage, list[Stage]] = {}
-    for (source, by), target in ORDER_TRANSITIONS.items():
-        if by is event and target != source:
-            found.setdefault(target, []).append(source)
-    return {target: tuple(some) for target, some in found.items()}

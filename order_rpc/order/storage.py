@@ -15,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.bulk_rows import insert_rows
 from mesh.statements import read_in, select_in
+from mesh.transitions import changes
 from order_rpc.order.domain import (
+    ORDER_TRANSITIONS,
     Order,
     OrderEvent,
     OrderLine,
@@ -25,7 +27,6 @@ from order_rpc.order.domain import (
     ShippingStatus,
     Stage,
     Step,
-    sources,
 )
 from order_rpc.order.tables import order_goods, order_refund, order_step, orders
 
@@ -115,7 +116,7 @@ async def move_orders(
 ) -> int:
     """Apply an event to the orders whose stage it changes; answer how many. At most 500."""
     moved = 0
-    for target, some in sources(event).items():
+    for target, some in changes(ORDER_TRANSITIONS, event).items():
         statement = (
             sa.update(orders)
             .where(orders.c.order_id.in_(order_ids), sa.or_(*[_in_stage(source) for source in some]))

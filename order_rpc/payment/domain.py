@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TypeVar
 
 CURRENCY = "CNY"
 """All amounts are in fen, its hundredth."""
@@ -84,18 +83,6 @@ REFUND_TRANSITIONS: Mapping[tuple[RefundStatus, RefundEvent], RefundStatus] = {
     (RefundStatus.MADE, RefundEvent.MAKE): RefundStatus.MADE,
     (RefundStatus.REFUSED, RefundEvent.REFUSE): RefundStatus.REFUSED,
 }
-
-Status = TypeVar("Status", bound=StrEnum)
-Event = TypeVar("Event", bound=StrEnum)
-
-
-def changes(transitions: Mapping[tuple[Status, Event], Status], event: Event) -> dict[Status, list[Status]]:
-    """Answer the states that an event leads to, each with those that it comes from. Without what it leaves as it is."""
-    found: dict[Status, list[Status]] = {}
-    for (source, by), target in transitions.items():
-        if by == event and target != source:
-            found.setdefault(target, []).append(source)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

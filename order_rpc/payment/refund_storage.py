@@ -8,17 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from order_rpc.payment import storage, tables
-from order_rpc.payment.domain import REFUND_TRANSITIONS, Refund, RefundEvent, RefundStatus, changes
+from mesh.transitions import apply_event
+from order_rpc.payment import tables
+from order_rpc.payment.domain import REFUND_TRANSITIONS, Refund, RefundEvent, RefundStatus
 
 
 async def move_refund(connection: AsyncConnection, refund_id: int, event: RefundEvent, **values: object) -> bool:
     """Apply an event to a refund; answer whether it changed its status."""
-    column = tables.refund.c.refund_id
-    return (
-        await storage.move(connection, column == refund_id, changes(REFUND_TRANSITIONS, event), values, tables.refund)
-        > 0
-    )
+    columns = tables.refund.c
+    condition = columns.refund_id == refund_id
+    return await apply_event(connection, columns.status, condition, REFUND_TRANSITIONS, event, **values) > 0
 
 
 async def insert_refund(connection: AsyncConnection, refund: Refund) -> None:

@@ -6,13 +6,13 @@ the payment's lock; who wants several takes them in the order of their businesse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mesh.transitions import apply_event
 from order_rpc.payment import tables
 from order_rpc.payment.domain import (
     PAYMENT_TRANSITIONS,
@@ -21,38 +21,16 @@ from order_rpc.payment.domain import (
     Payment,
     PaymentEvent,
     PaymentStatus,
-    changes,
 )
-
-Status = TypeVar("Status", bound=StrEnum)
-
 
 # Transitions.
 
 
 async def move_payment(connection: AsyncConnection, pay_id: int, event: PaymentEvent, **values: object) -> bool:
     """Apply an event to a payment; answer whether it changed its status."""
-    column = tables.payment.c.pay_id
-    return await move(connection, column == pay_id, changes(PAYMENT_TRANSITIONS, event), values, tables.payment) > 0
-
-
-async def move(
-    connection: AsyncConnection,
-    condition: sa.ColumnElement[bool],
-    sources_of: Mapping[Status, Sequence[Status]],
-    values: Mapping[str, object],
-    table: sa.Table,
-) -> int:
-    """Apply an event to the rows of a table that meet a condition, as `changes` has it; answer how many it moved."""
-    moved = 0
-    for target, sources in sources_of.items():
-        statement = (
-            sa.update(table)
-            .where(condition, table.c.status.in_([source.value for source in sources]))
-            .values(status=target.value, **values)
-        )
-        moved += (await connection.execute(statement)).rowcount
-    return moved
+    columns = tables.payment.c
+    condition = columns.pay_id == pay_id
+    return await apply_event(connection, columns.status, condition, PAYMENT_TRANSITIONS, event, **values) > 0
 
 
 # Payments.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
 DAY_MS = 86_400_000
 
@@ -89,18 +88,6 @@ PAYMENT_TRANSITIONS: Mapping[tuple[PaymentStatus, PaymentEvent], PaymentStatus] 
     (PaymentStatus.REFUNDED, PaymentEvent.CLOSE): PaymentStatus.REFUNDED,
     (PaymentStatus.REFUNDED, PaymentEvent.PAY_BACK): PaymentStatus.REFUNDED,
 }
-
-Status = TypeVar("Status", bound=StrEnum)
-Event = TypeVar("Event", bound=StrEnum)
-
-
-def changes(transitions: Mapping[tuple[Status, Event], Status], event: Event) -> dict[Status, list[Status]]:
-    """Answer the states that an event leads to, each with those that it comes from. Without what it leaves as it is."""
-    found: dict[Status, list[Status]] = {}
-    for (source, by), target in transitions.items():
-        if by == event and target != source:
-            found.setdefault(target, []).append(source)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ Every function takes a connection whose transaction the caller opened. An order 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mesh.transitions import apply_event
 from order_rpc.sms_package import tables
 from order_rpc.sms_package.domain import (
     ORDER_TRANSITIONS,
@@ -23,7 +23,6 @@ from order_rpc.sms_package.domain import (
     Payment,
     PaymentEvent,
     PaymentStatus,
-    changes,
 )
 
 PACKAGES_MAX = 1000
@@ -31,8 +30,6 @@ PACKAGES_MAX = 1000
 
 IN_MAX = 500
 """Values in one IN list: well below what any of the databases takes."""
-
-Status = TypeVar("Status", bound=StrEnum)
 
 
 # Transitions.
@@ -42,34 +39,18 @@ async def move_orders(
     connection: AsyncConnection, order_ids: Collection[int], event: OrderEvent, **values: object
 ) -> int:
     """Apply an event to the orders whose status it changes; answer how many. At most `IN_MAX`."""
-    column = tables.orders.c.status
-    return await _move(connection, column, order_ids, changes(ORDER_TRANSITIONS, event), values)
+    columns = tables.orders.c
+    condition = columns.order_id.in_(order_ids)
+    return await apply_event(connection, columns.status, condition, ORDER_TRANSITIONS, event, **values)
 
 
 async def move_payments(
     connection: AsyncConnection, order_ids: Collection[int], event: PaymentEvent, **values: object
 ) -> int:
     """Apply an event to the payments of orders where it changes their status; answer how many. At most `IN_MAX`."""
-    column = tables.orders.c.pay_status
-    return await _move(connection, column, order_ids, changes(PAYMENT_TRANSITIONS, event), values)
-
-
-async def _move(
-    connection: AsyncConnection,
-    column: sa.Column[str],
-    order_ids: Collection[int],
-    sources_of: Mapping[Status, Sequence[Status]],
-    values: Mapping[str, object],
-) -> int:
-    moved = 0
-    for target, sources in sources_of.items():
-        statement = (
-            sa.update(tables.orders)
-            .where(tables.orders.c.order_id.in_(order_ids), column.in_([source.value for source in sources]))
-            .values({column.name: target.value, **values})
-        )
-        moved += (await connection.execute(statement)).rowcount
-    return moved
+    columns = tables.orders.c
+    condition = columns.order_id.in_(order_ids)
+    return await apply_event(connection, columns.pay_status, condition, PAYMENT_TRANSITIONS, event, **values)
 
 
 async def record_grants(connection: AsyncConnection, lots: Mapping[int, str]) -> int:

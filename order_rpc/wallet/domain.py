@@ -146,12 +146,6 @@ RECHARGE_TRANSITIONS: Mapping[tuple[RechargeStatus, RechargeEvent], RechargeStat
 """A pair that is not there happens to nothing: only what is CREATED is looked for to expire."""
 
 
-def recharge_sources(event: RechargeEvent) -> list[int]:
-    """Answer the statuses from which an event leads to another one, as numbers."""
-    moves = ((status, other) for (status, other), target in RECHARGE_TRANSITIONS.items() if status is not target)
-    return [int(status) for status, other in moves if other is event]
-
-
 @dataclass(frozen=True, slots=True)
 class Recharge:
     """Coins that a user buys. `pay_url` is empty until its payment is open."""

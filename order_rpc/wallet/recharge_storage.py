@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.bulk_rows import update_rows
 from mesh.statements import read_in, select_in
-from order_rpc.wallet.domain import Recharge, RechargeEvent, RechargeStatus, recharge_sources
+from mesh.transitions import changes
+from order_rpc.wallet.domain import RECHARGE_TRANSITIONS, Recharge, RechargeEvent, RechargeStatus
 from order_rpc.wallet.tables import recharge
 
 _TO_CHANGE = select_in(recharge, "recharge_id").order_by(recharge.c.recharge_id).with_for_update()
@@ -48,7 +49,7 @@ async def overdue_ids(connection: AsyncConnection, now_ms: int, limit: int) -> l
     statement = (
         sa.select(recharge.c.recharge_id)
         .where(
-            recharge.c.status.in_(recharge_sources(RechargeEvent.EXPIRE)),
+            recharge.c.status.in_(changes(RECHARGE_TRANSITIONS, RechargeEvent.EXPIRE)[RechargeStatus.EXPIRED]),
             recharge.c.expire_time_ms <= now_ms,
         )
         .order_by(recharge.c.expire_time_ms)

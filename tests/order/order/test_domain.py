@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from mesh.transitions import changes
 from order_rpc.order.domain import (
     ORDER_TRANSITIONS,
     SHIPPING_TRANSITIONS,
@@ -19,7 +20,6 @@ from order_rpc.order.domain import (
     Stage,
     refund_of,
     shipping_fee_fen,
-    sources,
 )
 
 REACHED = {source for source, _ in ORDER_TRANSITIONS} | set(ORDER_TRANSITIONS.values())
@@ -52,7 +52,7 @@ def test_every_stage_but_the_first_is_reached_and_terminal_ones_are_left_by_noth
 @pytest.mark.parametrize(("stage", "event"), list(itertools.product(sorted(REACHED), OrderEvent)))
 def test_an_event_is_a_row_of_the_table_or_refused(stage: Stage, event: OrderEvent) -> None:
     target = ORDER_TRANSITIONS.get((stage, event))
-    changing = {source for some in sources(event).values() for source in some}
+    changing = {source for some in changes(ORDER_TRANSITIONS, event).values() for source in some}
     assert (stage in changing) == (target is not None and target != stage)
 
 

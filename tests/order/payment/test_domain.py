@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.transitions import changes
 from order_rpc.payment.domain import (
     PAYMENT_TRANSITIONS,
     REFUND_TRANSITIONS,
@@ -14,7 +15,6 @@ from order_rpc.payment.domain import (
     Policy,
     RefundEvent,
     RefundStatus,
-    changes,
 )
 
 REFUSED = None

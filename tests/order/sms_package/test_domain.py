@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.transitions import changes
 from order_rpc.sms_package.domain import (
     DAY_MS,
     ORDER_TRANSITIONS,
@@ -14,7 +15,6 @@ from order_rpc.sms_package.domain import (
     Package,
     PaymentEvent,
     PaymentStatus,
-    changes,
 )
 
 REFUSED = None

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from mesh.transitions import changes
 from order_rpc.wallet.book import Book
 from order_rpc.wallet.domain import (
     DEBIT_TRANSITIONS,
@@ -25,7 +26,6 @@ from order_rpc.wallet.domain import (
     ReleaseCoins,
     TakeCoins,
     Wallet,
-    recharge_sources,
 )
 
 USER, BRAND, ORDER = 1, 7, 11
@@ -90,7 +90,8 @@ def test_no_other_pair_is_missing() -> None:
 def test_a_recharge_leaves_created_once_and_nothing_leaves_an_end() -> None:
     for (status, _), target in RECHARGE_TRANSITIONS.items():
         assert status is RechargeStatus.CREATED or target is status
-    assert {event: recharge_sources(event) for event in RechargeEvent} == {event: [1] for event in RechargeEvent}
+    for event in RechargeEvent:
+        assert list(changes(RECHARGE_TRANSITIONS, event).values()) == [[RechargeStatus.CREATED]]
     expiring = [status for status in RechargeStatus if (status, RechargeEvent.EXPIRE) in RECHARGE_TRANSITIONS]
     assert expiring == [RechargeStatus.CREATED]
 
