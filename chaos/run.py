@@ -24,14 +24,36 @@ from chaos.shop import buyers_of
 from chaos.shopping import Buyer
 from chaos.site import Site, running_site
 from chaos.timeline import Timeline
+from chaos.told import Told
 from chaos.world import World
 
 SHOPPERS_A_BRAND = 4
 SETTLE_SECONDS_MAX = 180.0
 """A message that was to come in a minute, and is lost, is published again a minute after that."""
 
+_LOAD_LOOKS_MAX = 360
+_LOAD_LOOK_SECONDS = 0.25
+"""So the load may last a minute and a half longer than the faults, where a slow machine makes less of it."""
+
 _LOOK_SECONDS = 2.0
 _CALM_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So much that was acknowledged."""
+
+    sends: int = 0
+    shop_orders: int = 0
+    flash_sold: int = 0
+
+    def is_in(self, told: Told) -> bool:
+        """Tell whether there was as much, or more."""
+        return (
+            len(told.sends) >= self.sends
+            and len(told.shop.placed) >= self.shop_orders
+            and len(told.shop.sold) >= self.flash_sold
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +64,9 @@ class Run:
     engines: Engines
     seed: int
     seconds: float
-    """How long the load and the faults last."""
+    """How long the faults last, and the load at least."""
+    load_min: Load = Load()
+    """Until there was so much, the load goes on after the faults, though not for ever."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -108,9 +132,19 @@ async def _under_fire(run: Run, site: Site) -> None:
                 for step in run.steps:
                     faults.create_task(_strike(run.scenario, site, step))
                 faults.create_task(asyncio.sleep(run.seconds))
+            await _load_of(run.load_min, site)
             await site.heal()
         finally:
             stop.set()
+
+
+async def _load_of(load_min: Load, site: Site) -> None:
+    """Wait until there was so much load; the figures say it where it did not come to that in time."""
+    told = site.customers[0].told
+    for _ in range(_LOAD_LOOKS_MAX):
+        if load_min.is_in(told):
+            break
+        await asyncio.sleep(_LOAD_LOOK_SECONDS)
 
 
 def _everybody(run: Run, site: Site, customer: Customer) -> Iterator[Shopper | Buyer | Crowd]:
