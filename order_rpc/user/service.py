@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,14 +79,19 @@ class Users:
         return user
 
     async def change_password(self, brand_id: int, user_id: int, old_password: str, new_password: str) -> Tokens:
-        """Change the password, and end all sessions for a new one.
+        """Change the password, and end all sessions for a new one; a repeat whose first answer was lost is another.
 
         Raises USER_NOT_FOUND, PASSWORD_WEAK, LOGIN_WRONG, LOGIN_LOCKED, OVERLOADED.
         """
         user = await self.get(brand_id, user_id)
         _check_password("new_password", new_password, user.user_name, user.user_mobile)
         attempt = attempt_as(user)
-        await self._check(user, old_password, attempt)
+        try:
+            await self._check(user, old_password, attempt)
+        except refusals.LoginWrongError:
+            # A repeat finds the new password to be the user's already.
+            if not await self._passwords.is_right(user.user_password, normal_password(new_password)):
+                raise
         user_password = await self._passwords.hash(normal_password(new_password))
         session_id = await self._sessions.allocate()
         async with self._database.write() as connection:
@@ -154,9 +160,15 @@ class Users:
             return LoggedIn(user, await self._sessions.begin(connection, session_id, user))
 
     async def _check(self, user: User | None, password: str, attempt: str) -> User:
-        """Raise LOGIN_WRONG unless the password is the user's. For nobody it takes as long."""
-        await self._attempts.count(attempt)
-        is_right = await self._passwords.is_right(user.user_password if user else None, normal_password(password))
+        """Raise LOGIN_WRONG unless the password is the user's. For nobody it takes as long.
+
+        What is pushed back before its password is looked at is no attempt: else being busy would lock users out.
+        """
+        is_right = await self._passwords.is_right(
+            user.user_password if user else None,
+            normal_password(password),
+            before=partial(self._attempts.count, attempt),
+        )
         if user is None or not is_right:
             raise refusals.LoginWrongError
         return user

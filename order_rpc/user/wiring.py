@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from brandmesh.user.v1 import user_pb2
@@ -24,12 +25,14 @@ async def add(host: Host) -> None:
     """Serve users in this process."""
     await host.migrate(Path(__file__).parent)
     settings, database = host.settings, host.database
+    executor = ThreadPoolExecutor(settings.password_hashes_at_once, thread_name_prefix="passwords")
+    host.stack.callback(executor.shutdown, cancel_futures=True)
     passwords = Passwords(
+        executor,
         memory_kib=settings.password_memory_kib,
         rounds=settings.password_rounds,
         at_once=settings.password_hashes_at_once,
     )
-    host.stack.callback(passwords.close)
     ids = IdAllocator(database, tables.id_block)
     lifetimes = Lifetimes(settings.access_token_seconds * _SECOND_MS, settings.refresh_token_days * _DAY_MS)
     sessions = Sessions(database, ids, AccessTokens(settings.user_token_keys), lifetimes)

@@ -1,7 +1,11 @@
 """Logging in: who is let in, what a guesser learns, and how long it has to wait."""
 
 import asyncio
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from argon2 import PasswordHasher
 
 from order_rpc.user import tables
 from order_rpc.user.passwords import Passwords
+from order_rpc.user.refusals import login_locked
 from tests.order.user.harness import (
     OTHER_BRAND,
     OTHER_PASSWORD,
@@ -132,24 +137,55 @@ async def test_a_hash_of_other_parameters_is_made_anew_by_the_next_login(tmp_pat
         assert await accounts.log_in("known")
 
 
+@contextmanager
+def passwords_behind_a_gate() -> Iterator[tuple[Passwords, threading.Event]]:
+    """Passwords whose one thread is busy until the event is set."""
+    with ThreadPoolExecutor(1) as executor:
+        gate = threading.Event()
+        executor.submit(gate.wait)
+        try:
+            yield Passwords(executor, memory_kib=8, rounds=1, at_once=1), gate
+        finally:
+            gate.set()
+
+
 async def test_more_passwords_than_can_wait_are_pushed_back() -> None:
-    passwords = Passwords(memory_kib=32_768, rounds=2, at_once=1)
-    made, reasons = await outcomes(*(passwords.hash(PASSWORD) for _ in range(40)))
-    # All 40 come before the first is done, unless the machine is very busy: then a place or two is free again.
-    assert len(made) >= 32
-    assert reasons == ["OVERLOADED"] * (40 - len(made))
-    assert reasons
-    assert await passwords.is_right(made[0], PASSWORD)
-    passwords.close()
+    with passwords_behind_a_gate() as (passwords, gate):
+        tasks = [asyncio.create_task(passwords.hash(PASSWORD)) for _ in range(40)]
+        pushed_back, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        assert (len(pushed_back), len(waiting)) == (8, 32)
+        gate.set()
+        made, reasons = await outcomes(*tasks)
+        assert (len(made), reasons) == (32, ["OVERLOADED"] * 8)
+        assert await passwords.is_right(made[0], PASSWORD)
+
+
+async def test_a_login_that_is_pushed_back_was_no_attempt(tmp_path: Path) -> None:
+    slow: dict[str, int] = {"password_memory_kib": 19_456, "password_rounds": 2, "password_hashes_at_once": 1}
+    async with running_accounts(tmp_path, **slow) as accounts:
+        _, reasons = await outcomes(*(accounts.log_in(f"nobody-{number}") for number in range(80)))
+        assert set(reasons) == {"LOGIN_WRONG", "OVERLOADED"}
+        assert len(await accounts.running.rows(tables.login_attempt)) == reasons.count("LOGIN_WRONG")
+
+
+async def test_an_attempt_that_is_locked_leaves_its_place() -> None:
+    async def refuse() -> None:
+        raise login_locked(1000)
+
+    with passwords_behind_a_gate() as (passwords, gate):
+        for _ in range(40):
+            await refused("LOGIN_LOCKED", passwords.is_right(None, PASSWORD, before=refuse))
+        gate.set()
+        assert await passwords.hash(PASSWORD)
 
 
 async def test_a_caller_who_goes_leaves_its_place() -> None:
-    passwords = Passwords(memory_kib=32_768, rounds=2, at_once=1)
-    for _ in range(4):
-        tasks = [asyncio.create_task(passwords.hash(PASSWORD)) for _ in range(32)]
-        await asyncio.sleep(0)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    with passwords_behind_a_gate() as (passwords, gate):
+        for _ in range(4):
+            tasks = [asyncio.create_task(passwords.hash(PASSWORD)) for _ in range(32)]
+            await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        gate.set()
         assert await passwords.hash(PASSWORD)
-    passwords.close()

@@ -125,6 +125,16 @@ async def test_a_change_of_password_is_no_way_to_guess_it(accounts: Accounts) ->
     await refused("LOGIN_LOCKED", accounts.change_password(user_id, PASSWORD, "an-Other-one-3"))
 
 
+async def test_a_change_of_password_whose_answer_was_lost_can_be_repeated(accounts: Accounts) -> None:
+    user_id = (await accounts.register("user")).user.user_id
+    lost = await accounts.change_password(user_id, PASSWORD, OTHER_PASSWORD)
+    tokens = await accounts.change_password(user_id, PASSWORD, OTHER_PASSWORD)
+    await refused("TOKEN_INVALID", accounts.refresh(lost.refresh_token))
+    assert await accounts.refresh(tokens.refresh_token)
+    assert await accounts.log_in("user", OTHER_PASSWORD)
+    await refused("LOGIN_WRONG", accounts.change_password(user_id, PASSWORD, "an-Other-one-3"))
+
+
 async def test_no_session_of_the_old_password_outlives_the_change(accounts: Accounts) -> None:
     user_id = (await accounts.register("user")).user.user_id
     changing = accounts.change_password(user_id, PASSWORD, OTHER_PASSWORD)
