@@ -51,14 +51,14 @@ class Cancelling:
 
     async def cancel_overdue(self, orders_max: int) -> int:
         """Cancel orders past their time, which a lost message or an ended process left behind; answer how many."""
-        cancelled = 0
-        while cancelled < orders_max:
+        looked_at = cancelled = 0
+        while looked_at < orders_max:
+            limit = min(orders_max - looked_at, 200)
             async with self._database.write() as connection:
                 now_ms = await self._database.now_ms(connection)
-                limit = min(orders_max - cancelled, 200)
                 ids = await storage.overdue_ids(connection, UNPAID_STAGES, now_ms=now_ms, limit=limit)
-                await self.cancel_in(connection, ids, CANCELLED_BY_TIME)
-            cancelled += len(ids)
+                cancelled += len(await self._cancel_overdue_of(connection, ids))
+            looked_at += len(ids)
             if len(ids) < limit:
                 break
         await self._outbox.publish()
@@ -66,7 +66,11 @@ class Cancelling:
 
     async def time_out(self, connection: AsyncConnection, received: Sequence[ReceivedMessage]) -> None:
         """Cancel what was not paid in time: the effect of order.timeout. One that is early leaves it to the sweep."""
+        await self._cancel_overdue_of(connection, {int(message.key) for message in received})
+
+    async def _cancel_overdue_of(self, connection: AsyncConnection, order_ids: Collection[int]) -> list[Order]:
+        """Cancel those of the orders that are overdue once they are locked: until then one may have got more time."""
+        locked = await storage.lock_orders(connection, order_ids)
         now_ms = await self._database.now_ms(connection)
-        locked = await storage.lock_orders(connection, {int(message.key) for message in received})
         overdue = [order.order_id for order in locked.values() if order.expire_time_ms <= now_ms]
-        await self.cancel_in(connection, overdue, CANCELLED_BY_TIME)
+        return await self.cancel_in(connection, overdue, CANCELLED_BY_TIME)
