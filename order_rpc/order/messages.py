@@ -43,7 +43,7 @@ def paid_back(order: Order, refund: Refund) -> list[NewMessage]:
     told = []
     if refund.payment_fen:
         remark = f"refund of order {order.order_id}"
-        told.append(_refund_wanted(order, f"refund/{refund.request_id}", refund.payment_fen, remark))
+        told.append(_refund_wanted(order, refund.request_id, refund.payment_fen, remark))
     if refund.coins_fen:
         body = {
             "request_id": refund.request_id,
