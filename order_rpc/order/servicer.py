@@ -6,6 +6,7 @@ from typing import Any
 
 from brandmesh.order.v1 import order_pb2 as pb
 from brandmesh.order.v1.order_pb2_grpc import OrderJobServiceServicer, OrderServiceServicer
+from mesh.errors import invalid_field
 from mesh.ids import IdAllocator
 from mesh.money import to_fen, to_yuan
 from mesh.pages import PageRequest
@@ -97,11 +98,19 @@ class OrderJobServicer(OrderJobServiceServicer):
 
 
 def _buyer(request: Any) -> Owner:
-    return Owner(request.brand_id, buyer_id=int(request.user_id))
+    return Owner(request.brand_id, buyer_id=_user_id(request))
 
 
 def _seller(request: Any) -> Owner:
-    return Owner(request.brand_id, seller_id=int(request.user_id))
+    return Owner(request.brand_id, seller_id=_user_id(request))
+
+
+def _user_id(request: Any) -> int:
+    """Read who asks. No user is 0, which in an order says that the brand sells."""
+    user_id = int(request.user_id)
+    if not user_id:
+        raise invalid_field("user_id", "must be the id of a user, above 0")
+    return user_id
 
 
 def _wanted(request: pb.CreateOrderRequest) -> OrderRequest:
@@ -111,7 +120,7 @@ def _wanted(request: pb.CreateOrderRequest) -> OrderRequest:
     )
     return OrderRequest(
         brand_id=request.brand_id,
-        user_id=int(request.user_id),
+        user_id=_user_id(request),
         request_id=request.request_id,
         lines=lines,
         shipping_fee_fen=to_fen(request.shipping_fee, "shipping_fee"),
