@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mesh import telemetry
 from mesh.database import Database
 from mesh.messages import NewMessage, Outbox, ReceivedMessage
+from mesh.money import to_yuan
 from order_rpc.order import messages, refusals, storage
 from order_rpc.order.domain import ORDER_TRANSITIONS, Order, OrderEvent, OrderLine, OrderStatus, PayStatus
 
@@ -28,6 +29,7 @@ class News:
         now_ms = await self._database.now_ms(connection)
         locked = await storage.lock_orders(connection, {int(message.key) for message in received})
         told: list[NewMessage] = []
+        steps: list[tuple[int, str, str]] = []
         for message in received:
             body, order = message.body(), locked.get(int(message.key))
             if order is None:
@@ -37,15 +39,16 @@ class News:
                 raise refusals.paid_wrongly(order, amount_fen)
             if order.order_status is OrderStatus.CANCELLED:
                 told.append(messages.late_money(order, str(body["pay_id"]), amount_fen))
-            moved = await storage.move_orders(connection, [order.order_id], OrderEvent.PAY, pay_time_ms=now_ms)
-            remark = "" if moved else "the order was cancelled; the money goes back"
-            await storage.insert_steps(connection, [(order.order_id, OrderEvent.PAY.value, remark)], now_ms)
+                steps.append((order.order_id, OrderEvent.PAY.value, "the order was cancelled; the money goes back"))
+            elif await storage.move_orders(connection, [order.order_id], OrderEvent.PAY, pay_time_ms=now_ms):
+                steps.append((order.order_id, OrderEvent.PAY.value, ""))
+        await storage.insert_steps(connection, steps, now_ms)
         await self._outbox.add(connection, told)
 
     async def refunded(self, connection: AsyncConnection, received: Sequence[ReceivedMessage]) -> None:
         """Note that a channel has paid back: the effect of payment.refunded."""
         now_ms = await self._database.now_ms(connection)
-        steps = [(int(message.key), "REFUNDED", str(message.body()["amount_fen"])) for message in received]
+        steps = [(int(message.key), "REFUNDED", to_yuan(int(message.body()["amount_fen"]))) for message in received]
         await storage.insert_steps(connection, steps, now_ms)
 
     async def sold(self, connection: AsyncConnection, received: Sequence[ReceivedMessage]) -> None:
@@ -68,7 +71,8 @@ def _sold_order(order_id: int, body: dict[str, Any], now_ms: int) -> tuple[Order
         user_id=int(body["user_id"]),
         seller_id=int(body["seller_id"]),
         seller_email=str(body.get("seller_email", "")),
-        request_id=f"flash_sale/{order_id}",
+        # With a sign that no request of a buyer has, so that none of them is there before it.
+        request_id=f"flash_sale#{order_id}",
         body_hash="",
         order_status=OrderStatus.CONFIRMED,
         pay_status=PayStatus.PAID,

@@ -66,7 +66,9 @@ def coupon_refused(reason: str, message: str) -> DomainError:
 
 def order_refused(order: Order) -> DomainError:
     """Say again why an order was not confirmed. A new attempt needs a new request id."""
-    message = order.cancel_remark or f"the order was cancelled: {order.cancel_reason}"
+    message = (
+        order.cancel_remark or f"the order was cancelled ({order.cancel_reason}); order anew with another request id"
+    )
     return _precondition(order.cancel_reason, message, metadata={"order_id": str(order.order_id)})
 
 

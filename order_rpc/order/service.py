@@ -11,6 +11,7 @@ from mesh import pages
 from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
 from mesh.messages import NewMessage, Outbox
+from mesh.money import to_yuan
 from order_rpc.order import messages, refusals, storage
 from order_rpc.order.book import WholeOrder
 from order_rpc.order.cancelling import Cancelling
@@ -212,7 +213,7 @@ class Orders:
         event = OrderEvent.REFUND_REST if amount_fen == order.refundable_fen else OrderEvent.REFUND_PART
         await storage.move_orders(connection, [order.order_id], event)
         await storage.set_columns(connection, order.order_id, {"refunded_fen": order.refunded_fen + amount_fen})
-        await storage.insert_steps(connection, [(order.order_id, event.value, str(amount_fen))], now_ms)
+        await storage.insert_steps(connection, [(order.order_id, event.value, to_yuan(amount_fen))], now_ms)
         return messages.paid_back(order, refund)
 
     async def _move_goods(
