@@ -16,6 +16,7 @@ from brandmesh.order.v1 import order_pb2 as pb
 from mesh.errors import DomainError
 from mesh.testing import eventually
 from order_rpc.order import tables
+from order_rpc.payment import tables as payment_tables
 from tests.order.order.coins import give_coins
 from tests.order.order.shop import Shop
 from tests.order.order.test_placing import refusal
@@ -69,6 +70,7 @@ async def test_002_11_the_paid_event_sets_pay_status_and_pay_time_however_often_
     # Told once more under another name, which changes nothing either.
     assert await paid(shop, order) == SUCCEEDED
     assert await shop.get(order) == first
+    assert (await shop.events(order)).count("PAY") == 1
 
 
 async def test_002_12_money_after_the_cancel_is_paid_back_once_and_does_not_bring_the_order_back(shop: Shop) -> None:
@@ -133,6 +135,45 @@ async def test_002_12_an_unpaid_order_is_cancelled_by_its_message_and_gives_ever
         await eventually(is_back)
 
 
+async def test_an_order_that_is_confirmed_while_the_sweep_waits_for_it_stays_confirmed(shop: Shop) -> None:
+    order = await shop.order([(await shop.add_goods(), 1)])
+    now = (await shop.running.rows(tables.orders))[0]
+    unconfirmed = {"order_status": 0, "confirm_time_ms": 0, "expire_time_ms": 1}
+    confirmed = {name: now[name] for name in unconfirmed}
+    await shop.running.execute(sa.update(tables.orders).values(unconfirmed))
+    async with shop.running.database.write() as connection:
+        await connection.execute(sa.update(tables.orders).values(confirmed))
+        sweep = asyncio.create_task(
+            shop.call(shop.jobs.CancelOverdueOrders, pb.CancelOverdueOrdersRequest(orders_max=9))
+        )
+        done, _ = await asyncio.wait([sweep], timeout=1)
+        assert not done, "it waits for the order"
+    assert (await sweep).cancelled_count == 0
+    assert (await shop.get(order)).order_status == pb.ORDER_STATUS_CONFIRMED
+
+
+async def test_a_refund_comes_to_the_payment_whatever_its_request_is_called(shop: Shop) -> None:
+    order = await shop.order([(await shop.add_goods(), 1)])
+    await open_payment(shop, order)
+    await shop.running.execute(sa.update(payment_tables.payment).values(status="PAID", is_paid=2))
+    await paid(shop, order)
+    await shop.refund(order, "15.00", "r" * 96)
+    async with shop.running.consuming():
+
+        async def is_wanted() -> bool:
+            return (await shop.payment(order)).refunded_fen == 1500
+
+        await eventually(is_wanted)
+
+
+async def test_no_request_of_a_buyer_stands_in_the_way_of_an_order_of_a_flash_sale(shop: Shop) -> None:
+    await shop.order([(await shop.add_goods(), 1)], request_id="flash_sale/900")
+    sold = pb.Order(order_id="900", user_id="71")
+    body: dict[str, Any] = {"brand_id": 7, "user_id": 71, "seller_id": 72, "goods_name": "水饺", "price_fen": 100}
+    assert await tell(shop, "flash_sale", "sold", sold, **body) == SUCCEEDED
+    assert (await shop.get(sold)).seller_id == "72"
+
+
 async def test_002_12_refunds_together_are_never_more_than_was_paid(shop: Shop) -> None:
     await give_coins(shop, "15.00")
     order = await shop.order([(await shop.add_goods(), 1)], money_paid="15.00")
@@ -150,6 +191,10 @@ async def test_002_12_refunds_together_are_never_more_than_was_paid(shop: Shop) 
     assert (await refusal(shop.refund(order, "1.00"))).reason == "ORDER_NOT_REFUNDABLE"
     assert sum(one["amount_fen"] for one in await written(shop, "refund_wanted")) == 2500
     assert sum(one["amount_fen"] for one in await written(shop, "refunded")) == 1500
+    request = pb.ListOrderEventsRequest(brand_id=7, user_id=order.user_id, order_id=order.order_id)
+    steps = (await shop.call(shop.orders.ListOrderEvents, request)).events
+    said = [(step.event, step.remark) for step in steps if step.event.startswith("REFUND")]
+    assert said == [("REFUND_PART", "15.00")] * 2 + [("REFUND_REST", "10.00")]
 
 
 async def test_003_08_shipping_comes_before_the_receipt_and_both_only_when_it_is_paid(shop: Shop) -> None:

@@ -216,6 +216,36 @@ async def test_another_users_order_is_not_found(shop: Shop) -> None:
     assert (await shop.get(order)).order_status == pb.ORDER_STATUS_CONFIRMED
 
 
+async def test_nobody_is_the_user_0_who_would_own_what_the_brand_sells(shop: Shop) -> None:
+    order = await shop.order([(goods := await shop.add_goods(), 1)])
+    calls: list[tuple[Any, Any]] = [
+        (shop.orders.GetOrder, pb.GetOrderRequest), (shop.orders.CancelOrder, pb.CancelOrderRequest),
+        (shop.orders.ShipSale, pb.ShipSaleRequest), (shop.orders.ConfirmReceipt, pb.ConfirmReceiptRequest),
+    ]  # fmt: skip
+    requests = [(method, message(brand_id=BRAND, user_id="00", order_id=order.order_id)) for method, message in calls]
+    requests += [
+        (shop.orders.ListSales, pb.ListSalesRequest(brand_id=BRAND, user_id="0")),
+        (shop.orders.ListOrders, pb.ListOrdersRequest(brand_id=BRAND, user_id="0")),
+        (shop.orders.CreateOrder, shop.request([(goods, 1)], user_id="0")),
+    ]
+    for method, request in requests:
+        error = await refusal(shop.call(method, request))
+        assert (error.reason, error.violations[0].field) == ("INVALID_REQUEST", "user_id")
+    assert (await shop.get(order)).order_status == pb.ORDER_STATUS_CONFIRMED
+
+
+@pytest.mark.parametrize(("field", "text"), [("address", "1 Bath\0Street"), ("consignee", "Li\r\nPay now: ...")])
+async def test_a_text_that_no_database_or_mail_takes_spoils_nobody_elses_order(
+    shop: Shop, field: str, text: str
+) -> None:
+    goods = await shop.add_goods()
+    good = [shop.order([(goods, 1)], address="1 Bath Street\nFloor 2") for _ in range(4)]
+    bad, *orders = await asyncio.gather(shop.order([(goods, 1)], **{field: text}), *good, return_exceptions=True)
+    assert isinstance(bad, DomainError)
+    assert (bad.reason, [violation.field for violation in bad.violations]) == ("INVALID_REQUEST", [field])
+    assert [order for order in orders if not isinstance(order, pb.Order)] == []
+
+
 def _line(goods: Any, number: int, price: str, goods_id: str = "") -> pb.CreateOrderLine:
     return pb.CreateOrderLine(goods_id=goods_id or goods.goods_id, goods_number=number, goods_price=price)
 
