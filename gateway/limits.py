@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.refusals import overloaded, rate_limited
+from gateway.refusals import overloaded, rate_limited, too_many_at_once
 
 
 class TokenBuckets:
@@ -78,3 +78,26 @@ class Hold:
         """Hold more. Raises OVERLOADED."""
         self._budget.take(amount)
         self.amount += amount
+
+
+class Shares:
+    """Places that all callers share, and of which each caller has so many at most. Nobody waits for one."""
+
+    def __init__(self, name: str, places: int) -> None:
+        self._name = name
+        self._places = Budget(name, places)
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, caller: str, places_max: int) -> Iterator[None]:
+        """Hold a place until the end of the block. Raises RATE_LIMITED for the caller's share, OVERLOADED for all."""
+        if self._held[caller] >= places_max:
+            raise too_many_at_once(self._name, places_max)
+        with self._places.hold(1):
+            self._held[caller] += 1
+            try:
+                yield
+            finally:
+                self._held[caller] -= 1
+                if not self._held[caller]:
+                    del self._held[caller]

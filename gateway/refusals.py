@@ -135,5 +135,10 @@ def rate_limited(retry_after_seconds: float) -> ProblemError:
     return refuse("RATE_LIMITED", detail, retry_after_seconds=retry_after_seconds)
 
 
+def too_many_at_once(what: str, places_max: int) -> ProblemError:
+    detail = f"{what} that one caller may have at once is {places_max}; end one of them, or wait until one has ended"
+    return refuse("RATE_LIMITED", detail, retry_after_seconds=1)
+
+
 def overloaded(what: str) -> ProblemError:
     return refuse("OVERLOADED", f"{what} is full, come again in 1 s", retry_after_seconds=1)

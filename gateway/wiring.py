@@ -54,6 +54,7 @@ class Gateway:
 
     app: Edge
     readiness: Readiness
+    events: AttemptEvents
 
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
@@ -71,6 +72,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
             stopping.cancel()
             gateway.readiness.is_draining = True
             await asyncio.sleep(settings.drain_notice_seconds)
+            gateway.events.drain()
             server.should_exit = True
     log.info("drained")
 
@@ -114,7 +116,7 @@ async def build(settings: Settings) -> AsyncIterator[Gateway]:
                 ),
             ]
         )
-        yield Gateway(Edge(app.answer), readiness)
+        yield Gateway(Edge(app.answer), readiness, events)
 
 
 def _attempt_events(

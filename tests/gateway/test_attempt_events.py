@@ -131,6 +131,44 @@ async def test_there_are_so_many_streams_and_one_that_is_left_makes_room(
         await eventually(has_room)
 
 
+@pytest.mark.parametrize("who", ["user", "key"])
+async def test_one_caller_leaves_room_for_others(stage: Stage, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    monkeypatch.setattr(attempt_events, f"STREAMS_OF_{who.upper()}_MAX", 3)
+    attempt = await stage.market.buy(await stage.market.publish())
+    user = stage.served.token(brand_id=BRAND, user_id=str(BUYER))
+    mine, others = (user, stage.key) if who == "user" else (stage.key, user)
+    async with AsyncExitStack() as stack:
+
+        async def status_for(credential: str) -> tuple[int, str]:
+            headers = stage.served.headers(credential)
+            response = await stack.enter_async_context(stage.served.http.get(stage.path(attempt), headers=headers))
+            if response.status == 200:
+                return 200, await next_status(response.content)
+            return response.status, str((await response.json(content_type=None))["reason"])
+
+        assert [await status_for(mine) for _ in range(3)] == [(200, "in_progress")] * 3
+        assert await status_for(mine) == (429, "RATE_LIMITED")
+        assert await status_for(others) == (200, "in_progress")
+    headers = stage.served.headers(mine)
+
+    async def has_room() -> bool:
+        async with stage.served.http.get(stage.path(attempt), headers=headers) as again:
+            return again.status == 200
+
+    await eventually(has_room)
+
+
+async def test_streams_end_where_the_gateway_drains(stage: Stage) -> None:
+    attempt = await stage.market.buy(await stage.market.publish())
+    async with stage.listening(attempt) as stream:
+        assert await next_status(stream) == "in_progress"
+        async with asyncio.timeout(attempt_events.LOOK_SECONDS / 2):
+            stage.served.gateway.events.drain()
+            await until_end(stream)
+    async with stage.listening(attempt) as stream:
+        await until_end(stream)
+
+
 async def test_others_do_not_hear_of_it(stage: Stage) -> None:
     attempt = await stage.market.buy(await stage.market.publish())
     unknown = pb.Attempt(attempt_id="5", user_id=str(BUYER), flash_sale_id=attempt.flash_sale_id)
