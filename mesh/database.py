@@ -85,7 +85,7 @@ class Database:
         return int((await connection.exec_driver_sql(statement)).scalar_one())
 
     async def insert_ignore(self, connection: AsyncConnection, table: sa.Table, rows: Sequence[Row]) -> None:
-        """Insert the rows whose primary or unique key is not there yet."""
+        """Insert the rows whose primary or unique key is not there yet. Raises for any other defect of a row."""
         if not rows:
             return
         await connection.execute(_insert_ignore(self.url.get_backend_name(), table), rows)
@@ -111,7 +111,12 @@ def _insert_ignore(dialect: str, table: sa.Table) -> sa.Executable:
         from sqlalchemy.dialects import postgresql  # noqa: PLC0415
 
         return postgresql.insert(table).on_conflict_do_nothing()
-    return sa.insert(table).prefix_with("IGNORE")
+    from sqlalchemy.dialects import mysql  # noqa: PLC0415
+
+    # IGNORE would share the lock of a row that is there, so that two who want to change it next wait for each other,
+    # and would cut or leave out a row for other defects. This takes the lock alone, and changes nothing.
+    key = next(iter(table.primary_key))
+    return mysql.insert(table).on_duplicate_key_update({key.name: key})
 
 
 def _sqlite_engine(url: URL, *, pool_size: int, begin: str) -> AsyncEngine:

@@ -26,7 +26,18 @@ _STATEMENTS_MAX = 500
 
 def select_in(table: sa.Table, column: str) -> sa.Select[Any]:
     """Select the rows whose `column` is one of `wanted`, for `read_in`."""
-    return sa.select(table).where(table.c[column].in_(sa.bindparam("wanted", expanding=True)))
+    statement = sa.select(table).where(table.c[column].in_(sa.bindparam("wanted", expanding=True)))
+    return by_primary_key(statement, table) if table.c[column] is next(iter(table.primary_key)) else statement
+
+
+def by_primary_key(statement: sa.Select[Any], table: sa.Table) -> sa.Select[Any]:
+    """Have rows be found by their primary key however few there are.
+
+    MariaDB and MySQL read a small table from end to end, and where rows are locked, wait for those that others hold.
+    """
+    for dialect in ("mariadb", "mysql"):
+        statement = statement.with_hint(table, "FORCE INDEX (PRIMARY)", dialect)
+    return statement
 
 
 async def read_in(

@@ -198,6 +198,14 @@ async def test_inserts_what_is_not_there_yet(database: Database) -> None:
         assert (await connection.execute(sa.select(thing).order_by(thing.c.id))).all() == [(1, "one"), (3, "three")]
 
 
+async def test_a_row_with_another_defect_is_not_passed_over(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.write() as connection:
+            await database.insert_ignore(connection, thing, [{"id": 1, "name": "one"}, {"id": 2, "name": None}])
+    async with database.read() as connection:
+        assert (await connection.execute(sa.select(thing))).all() == []
+
+
 @sqlite_only
 async def test_what_was_committed_is_on_the_disk(database: Database) -> None:
     """FULL: a committed transaction outlives a power cut. WAL: readers do not wait for the writer."""

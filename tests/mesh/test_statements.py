@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
 from mesh.bulk_rows import insert_rows
 from mesh.database import Database
 from mesh.statements import IN_MAX, execute_many, read_in, select_in
-from tests.databases import trial_database
+from tests.databases import SERVER_URL, trial_database
 
 fruit = sa.Table(
     "fruit",
@@ -54,3 +56,14 @@ async def test_more_values_than_one_list_holds_are_read_in_several(database: Dat
         nothing = await read_in(connection, _BY_NAME, (), ripe=True)
     assert [row.fruit_id for row in found] == list(range(0, count, 2))
     assert nothing == []
+
+
+@pytest.mark.skipif(not SERVER_URL, reason="SQLite has one writer")
+async def test_rows_of_a_small_table_are_locked_alone(database: Database) -> None:
+    lock = select_in(fruit, "fruit_id").with_for_update()
+    async with database.write() as connection:
+        await insert_rows(connection, fruit, ("fruit_id", "name", "ripe"), [(n, "pear", False) for n in range(6)])
+    async with database.write() as one, database.write() as other:
+        await read_in(one, lock, [0, 2, 4])
+        async with asyncio.timeout(1):
+            assert len(await read_in(other, lock, [1, 3, 5])) == 3
