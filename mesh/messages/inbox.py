@@ -15,7 +15,7 @@ from mesh.messages.domain import KEPT_MS_CONSUMED, REMARK_CHARACTERS_MAX, Consum
 from mesh.messages.outbox import Outbox
 from mesh.outage import is_outage
 from mesh.poison import handle_apart
-from mesh.statements import IN_MAX, execute_many, read_in
+from mesh.statements import IN_MAX, by_primary_key, execute_many, read_in
 
 ATTEMPTS_MAX = 16
 """Tries of one message: with the pauses between them some twenty minutes."""
@@ -66,8 +66,9 @@ class Inbox:
         self._effects = effects
         self._outbox = outbox
         self._attempts_max = attempts_max
+        columns = (table.c.producer, table.c.msg_id, table.c.consumer_status, table.c.consumer_times)
         self._hold = (
-            sa.select(table.c.producer, table.c.msg_id, table.c.consumer_status, table.c.consumer_times)
+            by_primary_key(sa.select(*columns), table)
             .where(
                 table.c.producer == sa.bindparam("of_producer"),
                 table.c.msg_id.in_(sa.bindparam("wanted", expanding=True)),
@@ -97,8 +98,10 @@ class Inbox:
 
         # A message that comes twice at once is one attempt.
         once = list({message.name: message for message in messages}.values())
+        written_before = self._outbox.written_count if self._outbox is not None else 0
         errors = await handle_apart(apply, once, lambda error: error)
-        if self._outbox is not None:
+        # Most effects write none, and looking for messages costs more than such an effect.
+        if self._outbox is not None and self._outbox.written_count != written_before:
             await self._outbox.publish()
         for message, error in zip(once, errors, strict=True):
             if error is not None:

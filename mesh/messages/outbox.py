@@ -48,6 +48,12 @@ class Outbox:
         self._publishing: Coalescer[None, None] = Coalescer(
             self._publish_new, name=f"the outbox of {service}", batch_max=10_000, pending_max=100_000
         )
+        self._written_count = 0
+
+    @property
+    def written_count(self) -> int:
+        """How many messages were added so far, some of them in transactions that are not committed."""
+        return self._written_count
 
     async def add(self, connection: AsyncConnection, messages: Sequence[NewMessage]) -> None:
         """Write messages in the caller's transaction. Raises ValueError for a body that is too long."""
@@ -69,6 +75,7 @@ class Outbox:
         ]
         if rows:
             await connection.execute(sa.insert(self._table), rows)
+            self._written_count += len(rows)
 
     async def publish(self) -> None:
         """Publish what was committed until now. Raises nothing: what cannot be published now is left to the sweep."""
