@@ -56,7 +56,7 @@ class Forwarding:
         try:
             peer = self._peer_of(service)
         except KeyError:
-            return [Dead(f"there is no service {service}")] * len(messages)
+            return await self._stop(messages, f"there is no service {service}")
         stub = MessageServiceStub(peer.channel)
         try:
             response = await peer.call(
@@ -65,7 +65,7 @@ class Forwarding:
         except DomainError as error:
             # Of several the worker finds out which one it is. That one no further attempt makes valid.
             if error.code is grpc.StatusCode.INVALID_ARGUMENT and len(messages) == 1:
-                return [Dead(f"is not valid: {error}")]
+                return await self._stop(messages, f"is not valid: {error}")
             raise
         results = list(zip(messages, response.results, strict=True))
         await self.settle(
@@ -73,6 +73,11 @@ class Forwarding:
             [message for message, result in results if result.status == pb.CONSUMED_STATUS_FAILED],
         )
         return [_outcome(result) for result in response.results]
+
+    async def _stop(self, messages: Sequence[pb.Message], reason: str) -> list[Outcome]:
+        """Give messages up. Their producers are told: they would publish them again and again."""
+        await self.settle([], messages)
+        return [Dead(reason)] * len(messages)
 
     async def settle(self, settled: Sequence[pb.Message], stopped: Sequence[pb.Message] = ()) -> None:
         """Tell producers what became of their messages.
@@ -97,7 +102,7 @@ def read_message(delivery: Delivery) -> pb.Message | Dead:
     """Read a message as its producer published it, or say why it is none."""
     try:
         return ParseDict(orjson.loads(delivery.body), pb.Message())
-    except (ValueError, ParseError) as error:
+    except (ValueError, TypeError, ParseError) as error:
         return Dead(f"cannot be read: {error}")
 
 

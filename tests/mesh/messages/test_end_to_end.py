@@ -158,6 +158,7 @@ async def test_only_a_stopped_message_can_be_requeued(post: Post) -> None:
     [
         (b"\xff{", "cannot be read"),
         (b"[1]", "cannot be read"),
+        (b"null", "cannot be read"),
         (orjson.dumps({**VALID, "colour": "red"}), "cannot be read"),
         (orjson.dumps({**VALID, "msg_id": 0}), "is not valid: INVALID_REQUEST: messages[0].msg_id"),
         (orjson.dumps({**VALID, "msg_key": ""}), "is not valid: INVALID_REQUEST: messages[0].msg_key"),
@@ -237,3 +238,22 @@ class TestForwarding:
         ]
         statuses = [row.msg_status for row in await post.rows(produced)]
         assert statuses == [ProducedStatus.SETTLED, ProducedStatus.PUBLISHED, ProducedStatus.STOPPED]
+
+    async def test_a_message_that_is_not_valid_stops_and_is_not_published_again(self, post: Post) -> None:
+        await post.send(cancelled(""), cancelled(1))
+        (bad, good) = await post.bus.receive(QUEUE, 10, 30)
+        (outcome,) = await post.forwarding.handle(QUEUE, [bad])
+        assert isinstance(outcome, Dead)
+        assert await post.forwarding.handle(QUEUE, [good]) == [Done()]
+        statuses = [row.msg_status for row in await post.rows(produced)]
+        assert statuses == [ProducedStatus.STOPPED, ProducedStatus.SETTLED]
+
+    async def test_a_message_for_a_service_that_is_nowhere_waits_for_one_that_requeues_it(self, post: Post) -> None:
+        await post.send(cancelled(1))
+        nowhere = Forwarding({"shop": post.peer}.__getitem__)
+        assert await self.handle(post, nowhere) == [Dead("there is no service store")]
+        await post.pass_time(7_200_000)
+        assert await post.sweep() == 0
+        await post.requeue((await post.only(produced)).id)
+        assert await self.handle(post, post.forwarding) == [Done()]
+        assert await has_settled(post)
