@@ -13,6 +13,7 @@ from mesh.timestamps import to_timestamp
 from order_rpc.goods.domain import Goods, Reservation, StockLog
 from order_rpc.goods.service import Description, GoodsCatalogue
 from order_rpc.goods.stock import Stock
+from order_rpc.plain_text import read_name, read_text
 
 Context = Any
 """grpc.aio's context, which no method here reads."""
@@ -71,8 +72,12 @@ class GoodsServicer(GoodsServiceServicer):
 
 
 def _description(request: pb.CreateGoodsRequest | pb.UpdateGoodsRequest) -> Description:
-    price_fen = to_fen(request.goods_price, "goods_price")
-    return Description(request.goods_name, price_fen, request.goods_desc, request.on_sale)
+    return Description(
+        read_name(request.goods_name, "goods_name"),
+        to_fen(request.goods_price, "goods_price"),
+        read_text(request.goods_desc, "goods_desc"),
+        request.on_sale,
+    )
 
 
 def _goods(goods: Goods) -> pb.Goods:

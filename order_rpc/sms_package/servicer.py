@@ -9,6 +9,7 @@ from brandmesh.smspackage.v1.sms_package_pb2_grpc import SmsPackageJobServiceSer
 from mesh.errors import invalid_field
 from mesh.pages import PageRequest
 from mesh.timestamps import to_timestamp
+from order_rpc.plain_text import read_name
 from order_rpc.sms_package.cancelling import Cancelling
 from order_rpc.sms_package.domain import Order, Package
 from order_rpc.sms_package.grants import Grants
@@ -28,7 +29,7 @@ class OrderServicer(SmsPackageServiceServicer):
 
     async def CreateOrder(self, request: pb.CreateOrderRequest, context: Context) -> pb.CreateOrderResponse:
         order = await self._orders.create(
-            request.brand_id, request.request_id, request.package_id, request.quantity or 1
+            request.brand_id, request.request_id, read_name(request.package_id, "package_id"), request.quantity or 1
         )
         return pb.CreateOrderResponse(order=_order(order))
 
@@ -53,7 +54,8 @@ class OrderServicer(SmsPackageServiceServicer):
         return pb.ListPackagesResponse(packages=[_package(package) for package in packages])
 
     async def PutPackage(self, request: pb.PutPackageRequest, context: Context) -> pb.PutPackageResponse:
-        package = Package(request.package_id, request.title, request.credits, request.price_fen, request.valid_days)
+        title = read_name(request.title, "title")
+        package = Package(request.package_id, title, request.credits, request.price_fen, request.valid_days)
         return pb.PutPackageResponse(package=_package(await self._orders.put_package(package)))
 
 

@@ -12,6 +12,7 @@ from mesh.errors import invalid_field
 from mesh.money import to_fen, to_yuan
 from mesh.pages import PageRequest
 from mesh.timestamps import to_timestamp
+from order_rpc.plain_text import read_name
 from order_rpc.wallet.domain import Answer, MoneyLog, Recharge, TakeCoins, Wallet
 from order_rpc.wallet.ledger import Ledger
 from order_rpc.wallet.recharges import RechargeRequest, Recharges
@@ -47,7 +48,13 @@ class WalletServicer(WalletServiceServicer):
         if not amount_fen:
             raise invalid_field("amount", "must be more than 0")
         recharge = await self._recharges.create(
-            RechargeRequest(int(request.user_id), request.brand_id, request.request_id, amount_fen, request.channel)
+            RechargeRequest(
+                int(request.user_id),
+                request.brand_id,
+                request.request_id,
+                amount_fen,
+                read_name(request.channel, "channel"),
+            )
         )
         return pb.CreateRechargeResponse(recharge=_recharge(recharge))
 

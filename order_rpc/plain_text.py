@@ -1,0 +1,24 @@
+"""Reading texts that people write. No display shows control characters, and PostgreSQL stores no NUL."""
+
+from __future__ import annotations
+
+import re
+
+from mesh.errors import invalid_field
+
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NOT_IN_TEXTS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def read_name(text: str, field: str) -> str:
+    """Answer a text of one line as it is. Raises INVALID_REQUEST that names the field."""
+    if _NOT_IN_NAMES.search(text):
+        raise invalid_field(field, "must have no control characters")
+    return text
+
+
+def read_text(text: str, field: str) -> str:
+    """Answer a text of any number of lines as it is. Raises INVALID_REQUEST that names the field."""
+    if _NOT_IN_TEXTS.search(text):
+        raise invalid_field(field, "must have no control characters but tabs and line breaks")
+    return text
