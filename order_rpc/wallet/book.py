@@ -35,6 +35,9 @@ from order_rpc.wallet.domain import (
     WalletKey,
 )
 
+WALLET_SHORT = "WALLET_SHORT"
+"""Why coins are not taken that are not there."""
+
 
 @dataclass(slots=True)
 class Changes:
@@ -184,7 +187,7 @@ def _key_reused(what: str) -> Refusal:
 
 def _short(available_fen: int, required_fen: int) -> Refusal:
     message = f"{required_fen} fen are required and {available_fen} are there; recharge, then order anew"
-    return Refusal("WALLET_SHORT", message, {"available_fen": str(available_fen), "required_fen": str(required_fen)})
+    return Refusal(WALLET_SHORT, message, {"available_fen": str(available_fen), "required_fen": str(required_fen)})
 
 
 def _too_high(wanted: RefundCoins, left_fen: int) -> Refusal:

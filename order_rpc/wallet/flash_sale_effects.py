@@ -8,12 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.database import Database
 from mesh.messages import Effect, NewMessage, Outbox, ReceivedMessage
+from order_rpc.wallet.book import WALLET_SHORT
 from order_rpc.wallet.domain import Outcome, Refusal, ReleaseCoins, TakeCoins
 from order_rpc.wallet.ledger import apply_within
 from order_rpc.wallet.message_fields import read_number
 from order_rpc.wallet.refusals import as_error
 
-_FINAL = {"WALLET_SHORT", "DEBIT_RELEASED"}
+_FINAL = {WALLET_SHORT, "DEBIT_RELEASED"}
 """Why coins are not taken, and will not be: the flash sale gives the stock back. For anything else the message comes
 again, and stops where somebody sees it.
 """

@@ -14,6 +14,7 @@ from mesh.coalesce import Coalescer, own
 from mesh.database import Database
 from mesh.errors import DomainError
 from order_rpc.wallet import storage
+from order_rpc.wallet.book import WALLET_SHORT
 from order_rpc.wallet.domain import Answer, Operation, Outcome, Refusal, TakeCoins
 from order_rpc.wallet.refusals import as_error
 
@@ -22,15 +23,28 @@ _BATCH_MAX = 500
 _PENDING_MAX = 20_000
 
 
+class OutrunError(Exception):
+    """Another process took an order's coins while this one waited for the wallet, which may be short just for that."""
+
+
 async def apply_within(
     connection: AsyncConnection, database: Database, operations: Sequence[Operation]
 ) -> list[Outcome]:
     """Do operations in the caller's transaction; answer each, in order. Every change of a balance goes through here.
 
-    Raises IntegrityError when another process was first with an order: done again, the operations see what it did.
+    Raises IntegrityError or OutrunError when another process was first with an order: done again, the operations see
+    what it did.
     """
     book = await storage.read_book(connection, database, operations)
     outcomes = [book.apply(operation) for operation in operations]
+    short = [
+        operation.order_id
+        for operation, outcome in zip(operations, outcomes, strict=True)
+        if isinstance(outcome, Refusal) and outcome.reason == WALLET_SHORT
+    ]
+    # An order that is not known yet has no row that could be locked before its wallet.
+    if await storage.has_debits(connection, short):
+        raise OutrunError("another process was first with an order, which is looked at again")
     await storage.write_book(connection, book)
     return outcomes
 
@@ -81,7 +95,7 @@ class Ledger:
             try:
                 async with self._database.write() as connection:
                     return await apply_within(connection, self._database, wanted)
-            except (DomainError, sqlalchemy.exc.IntegrityError) as error:
+            except (DomainError, sqlalchemy.exc.IntegrityError, OutrunError) as error:
                 if attempt == _COMMIT_ATTEMPTS or (isinstance(error, DomainError) and not error.is_retryable):
                     raise
                 await asyncio.sleep(0.05 * attempt)

@@ -37,7 +37,8 @@ _debit_row = attrgetter(*DEBIT_COLUMNS)
 _log_row = attrgetter(*LOG_COLUMNS)
 
 _WALLETS_TO_CHANGE = select_in(account, "user_id").order_by(account.c.user_id, account.c.brand_id).with_for_update()
-_DEBITS_TO_CHANGE = select_in(debit, "order_id").order_by(debit.c.order_id).with_for_update()
+_DEBITS = select_in(debit, "order_id").order_by(debit.c.order_id)
+_DEBITS_TO_CHANGE = _DEBITS.with_for_update()
 _LOGS_OF_ORDERS = select_in(money_log, "order_id")
 
 
@@ -83,6 +84,11 @@ async def _read_logs(
     }
     logs = map(to_log, await read_in(connection, _LOGS_OF_ORDERS, order_ids))
     return {log.name: log for log in logs}
+
+
+async def has_debits(connection: AsyncConnection, order_ids: Collection[int]) -> bool:
+    """Tell whether any of these orders is known by now. Waits for nobody."""
+    return bool(await read_in(connection, _DEBITS, set(order_ids)))
 
 
 async def write_book(connection: AsyncConnection, book: Book) -> None:

@@ -134,6 +134,17 @@ async def test_two_processes_on_one_database_take_what_is_there_and_no_more(tmp_
             await tills[0].is_sound()
 
 
+async def test_one_order_for_the_last_coins_is_refused_by_neither_process(tmp_path: Path) -> None:
+    async with serving_desk() as (desk, address), running(tmp_path, "wallet", peer_payment=address) as first:
+        url = first.settings.database_url
+        async with running(tmp_path, "wallet", peer_payment=address, database_url=url) as second:
+            tills = [Till(first, desk), Till(second, desk)]
+            for order_id in range(1, 21):
+                await tills[0].fund(100)
+                assert await asyncio.gather(*(one.debit(order_id, 100) for one in tills * 2)) == [0] * 4
+            await tills[0].is_sound()
+
+
 async def test_cancelled_and_asked_for_at_once_by_two_processes_nothing_stays_taken(tmp_path: Path) -> None:
     async with serving_desk() as (desk, address), running(tmp_path, "wallet", peer_payment=address) as first:
         url = first.settings.database_url
