@@ -68,7 +68,7 @@ class Recharges:
         The row is written first, so that money can only come for a recharge that is known. Raises KEY_REUSED,
         RECHARGE_EXPIRED, PAYMENT_CHANNEL_UNAVAILABLE, and INVALID_REQUEST for a channel that is not known.
         """
-        recharge = await self._prepare(wanted)
+        recharge, is_new = await self._prepare(wanted)
         if recharge.pay_url:
             return recharge
         if recharge.status is RechargeStatus.EXPIRED:
@@ -76,8 +76,9 @@ class Recharges:
         try:
             pay_url = await self._payments.open(recharge)
         except DomainError as error:
-            if error.code is grpc.StatusCode.INVALID_ARGUMENT:
-                # Nothing was opened, and nothing is to be left of a request that is refused.
+            if is_new and error.code is grpc.StatusCode.INVALID_ARGUMENT:
+                # Nothing was opened, and nothing is to be left of a request that is refused. What an earlier call
+                # wrote may have been opened by it, through a channel that was still known: its money may come.
                 async with self._database.write() as connection:
                     await recharge_storage.withdraw_recharge(connection, recharge.recharge_id)
             raise
@@ -133,8 +134,8 @@ class Recharges:
         for message in messages:
             log.info("late money is paid back", recharge_id=message.key, body=message.body_text)
 
-    async def _prepare(self, wanted: RechargeRequest) -> Recharge:
-        """Answer the recharge of a request, which is written if there is none. Raises KEY_REUSED."""
+    async def _prepare(self, wanted: RechargeRequest) -> tuple[Recharge, bool]:
+        """Answer the recharge of a request, and whether there was none and it was written now. Raises KEY_REUSED."""
         recharge_id = await self._ids.allocate(1)
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
@@ -148,7 +149,7 @@ class Recharges:
             )
         if found is None or (found.amount_fen, found.channel) != (wanted.amount_fen, wanted.channel):
             raise refusals.key_reused(wanted.request_id)
-        return found
+        return found, found.recharge_id == recharge_id
 
     async def _record(self, recharge_id: int, pay_url: str) -> Recharge:
         """Write where to pay. Raises RECHARGE_EXPIRED when its time ran out meanwhile: then its payment is closed."""

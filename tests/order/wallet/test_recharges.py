@@ -121,6 +121,29 @@ async def test_a_channel_that_is_not_known_is_refused_by_its_field_and_nothing_i
     assert (await till.recharge(request_id="one", channel="sandbox")).pay_url
 
 
+async def test_a_payment_that_was_opened_is_credited_though_its_channel_is_gone_at_the_repeat(till: Till) -> None:
+    async def lose_the_answer() -> None:
+        raise payment_refusal("UNAVAILABLE", grpc.StatusCode.UNAVAILABLE)
+
+    till.desk.before_answer = lose_the_answer
+    with refused("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
+        await till.recharge("50", request_id="one", channel="gold")
+    till.desk.refusal = payment_refusal("PAYMENT_CHANNEL_UNKNOWN", INVALID)
+    with refused("INVALID_REQUEST", INVALID):
+        await till.recharge("50", request_id="one", channel="gold")
+    (opened,) = till.desk.opened
+    (result,) = await till.tell(till.paid(pb.Recharge(recharge_id=opened), 5_000))
+    assert result.status == SUCCEEDED, result
+    assert await till.balance() == "50.00"
+
+
+async def test_a_channel_with_a_control_character_is_refused_by_its_field(till: Till) -> None:
+    with refused("INVALID_REQUEST", INVALID) as refusal:
+        await till.recharge(channel="gold\x00")
+    assert [violation.field for violation in refusal.value.violations] == ["channel"]
+    assert await till.running.rows(tables.recharge) == []
+
+
 async def test_a_caller_that_goes_while_the_payment_opens_finds_it_by_a_repeat(till: Till) -> None:
     reached, go_on = asyncio.Event(), asyncio.Event()
 
