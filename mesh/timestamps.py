@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+MS_MAX = 253_402_300_799_999
+"""The last moment that a Timestamp may name, at the end of the year 9999. A message can hold later ones."""
+
 
 def to_timestamp(at_ms: int) -> Timestamp | None:
     """Write milliseconds; None leaves the field unset."""

@@ -9,6 +9,7 @@ from mesh import pages
 from mesh.database import Database
 from mesh.errors import invalid_field
 from mesh.ids import IdAllocator
+from mesh.timestamps import MS_MAX
 from order_rpc.coupon import refusals, storage, tables
 from order_rpc.coupon.domain import Coupon
 
@@ -43,8 +44,7 @@ class Coupons:
             )
             found = await storage.read_coupon_of_request(connection, brand_id, request_id)
             if found is None:
-                if expire_time_ms <= now_ms:
-                    raise invalid_field("expire_time", "must be in the future")
+                _check_expire_time(expire_time_ms, now_ms)
                 await self._database.insert_ignore(connection, tables.coupon, [storage.coupon_row(wanted)])
                 found = await storage.read_coupon_of_request(connection, brand_id, request_id)
         if found is None or not found.was_asked_alike(wanted):
@@ -73,3 +73,10 @@ class Coupons:
             )
         kept, token = pages.cut(coupons, page.size, lambda one: (one.coupon_id,))
         return CouponPage(kept, token)
+
+
+def _check_expire_time(expire_time_ms: int, now_ms: int) -> None:
+    if expire_time_ms <= now_ms:
+        raise invalid_field("expire_time", "must be in the future")
+    if expire_time_ms > MS_MAX:
+        raise invalid_field("expire_time", "must be no later than the year 9999")

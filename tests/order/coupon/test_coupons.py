@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from brandmesh.coupon.v1 import coupon_pb2 as pb
 from mesh.errors import DomainError
@@ -74,6 +75,9 @@ async def test_another_brand_may_use_the_same_request_id(desk: Desk) -> None:
         ({"coupon_price": "1e3"}, "coupon_price"),
         ({"expire_time": None}, "expire_time"),
         ({"expire_time": to_timestamp(1)}, "expire_time"),
+        ({"expire_time": Timestamp(seconds=253_402_300_800)}, "expire_time"),
+        ({"expire_time": Timestamp(seconds=(1 << 63) - 1)}, "expire_time"),
+        ({"expire_time": Timestamp(seconds=-1 << 63)}, "expire_time"),
         ({"user_id": ""}, "user_id"),
         ({"user_id": "-1"}, "user_id"),
         ({"brand_id": 0}, "brand_id"),
