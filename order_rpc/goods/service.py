@@ -96,17 +96,26 @@ class GoodsCatalogue:
             if goods is None or goods.brand_id != brand_id:
                 raise refusals.goods_not_found(goods_id)
             known = await storage.read_adjustment(connection, brand_id, request_id)
-            if known is not None and known != (goods_id, change):
-                raise refusals.key_reused(request_id)
             if known is None:
-                left = goods.goods_number + change
-                if left < 0:
-                    raise refusals.stock_short(goods_id, goods.goods_number, -change)
-                now_ms = await self._database.now_ms(connection)
-                await storage.insert_adjustment(connection, brand_id, request_id, goods_id, change)
-                await storage.write_stock(connection, {goods_id: left})
-                await storage.insert_logs(connection, [(goods_id, 0, change)], now_ms)
+                known = await self._adjust(connection, goods, request_id, change)
+            if known != (goods_id, change):
+                raise refusals.key_reused(request_id)
             return await _read(connection, brand_id, goods_id)
+
+    async def _adjust(
+        self, connection: AsyncConnection, goods: Goods, request_id: str, change: int
+    ) -> tuple[int, int] | None:
+        """Change the stock of locked goods; answer what the request adjusted. Raises STOCK_SHORT."""
+        left = goods.goods_number + change
+        if left < 0:
+            raise refusals.stock_short(goods.goods_id, goods.goods_number, -change)
+        now_ms = await self._database.now_ms(connection)
+        row = storage.adjustment_row(goods.brand_id, request_id, goods.goods_id, change)
+        await self._database.insert_ignore(connection, tables.stock_adjustment, [row])
+        await storage.write_stock(connection, {goods.goods_id: left})
+        await storage.insert_logs(connection, [(goods.goods_id, 0, change)], now_ms)
+        # The same request in another process may have been first, for other goods.
+        return await storage.read_adjustment(connection, goods.brand_id, request_id)
 
     async def get(self, brand_id: int, goods_id: int) -> Goods:
         """Read some goods. Raises GOODS_NOT_FOUND."""

@@ -119,12 +119,9 @@ async def read_adjustment(connection: AsyncConnection, brand_id: int, request_id
     return (row.goods_id, row.change) if row else None
 
 
-async def insert_adjustment(
-    connection: AsyncConnection, brand_id: int, request_id: str, goods_id: int, change: int
-) -> None:
-    """Remember an adjustment. Raises IntegrityError when another process was first."""
-    row = {"brand_id": brand_id, "request_id": request_id, "goods_id": goods_id, "change": change}
-    await connection.execute(sa.insert(stock_adjustment).values(row))
+def adjustment_row(brand_id: int, request_id: str, goods_id: int, change: int) -> dict[str, object]:
+    """Write what a request adjusts as a row."""
+    return {"brand_id": brand_id, "request_id": request_id, "goods_id": goods_id, "change": change}
 
 
 def _goods(row: Any) -> Goods:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ import pytest
 from brandmesh.goods.v1 import goods_pb2 as pb
 from mesh.errors import DomainError
 from order_rpc.goods import tables
-from tests.order.goods.harness import BRAND, Store
+from tests.order.goods.harness import BRAND, Store, open_store
 
 
 class TestCreating:
@@ -75,6 +76,8 @@ class TestCreating:
         [
             ({"goods_name": ""}, "goods_name"),
             ({"goods_name": "x" * 256}, "goods_name"),
+            ({"goods_name": "x\x00y"}, "goods_name"),
+            ({"goods_desc": "x\x1b[2J"}, "goods_desc"),
             ({"goods_number": -1}, "goods_number"),
             ({"goods_price": "-0.01"}, "goods_price"),
             ({"goods_price": "1.001"}, "goods_price"),
@@ -159,6 +162,18 @@ class TestAdjusting:
             with pytest.raises(DomainError, match="KEY_REUSED"):
                 await call
         assert await store.prove_conservation() == {int(goods.goods_id): 11, int(others.goods_id): 10}
+
+    async def test_one_request_of_two_goods_at_once_adjusts_one(self, store: Store, tmp_path: Path) -> None:
+        async with open_store(tmp_path, database_url=store.process.settings.database_url) as other:
+            for request_id in map(str, range(5)):
+                goods = [await store.create(10), await other.create(10, request_id=f"other-{request_id}")]
+                calls = (
+                    one.adjust(some, 1, request_id=request_id) for one, some in zip((store, other), goods, strict=True)
+                )
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+                assert [one.reason for one in answers if isinstance(one, DomainError)] == ["KEY_REUSED"], answers
+                assert sum([await store.left(one) for one in goods]) == 21
+        await store.prove_conservation()
 
     @pytest.mark.parametrize("change", [0, 1_000_000_001, -1_000_000_001])
     async def test_bad_input_is_refused_by_its_field(self, store: Store, change: int) -> None:
