@@ -172,7 +172,8 @@ async def read_package(connection: AsyncConnection, package_id: str) -> Package 
     """Read one package."""
     statement = sa.select(tables.package).where(tables.package.c.package_id == package_id)
     row = (await connection.execute(statement)).one_or_none()
-    return _package(row) if row else None
+    # A database may take an id with blanks at its end as the one without.
+    return _package(row) if row and row.package_id == package_id else None
 
 
 async def list_packages(connection: AsyncConnection) -> list[Package]:

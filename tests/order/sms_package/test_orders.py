@@ -57,15 +57,24 @@ class TestCreateOrder:
         second = await shop.create(request_id="same", brand_id=OTHER_BRAND)
         assert first.order_id != second.order_id
 
-    async def test_an_unknown_package_is_refused_by_field(self, shop: Shop) -> None:
+    @pytest.mark.parametrize("package_id", ["none", "SMS-1000", "sms-1000 "])
+    async def test_an_unknown_package_is_refused_by_field(self, shop: Shop, package_id: str) -> None:
         with refused("PACKAGE_NOT_FOUND", grpc.StatusCode.NOT_FOUND) as refusal:
-            await shop.create(package_id="none", request_id="again")
+            await shop.create(package_id=package_id, request_id="again")
         assert [violation.field for violation in refusal.value.violations] == ["package_id"]
         assert await shop.rows(tables.orders) == []
         assert (await shop.create(request_id="again")).quantity == 1
 
     @pytest.mark.parametrize(
-        "change", [{"quantity": -1}, {"quantity": 1001}, {"request_id": ""}, {"request_id": "a b"}, {"brand_id": 0}]
+        "change",
+        [
+            {"quantity": -1},
+            {"quantity": 1001},
+            {"request_id": ""},
+            {"request_id": "a b"},
+            {"brand_id": 0},
+            {"package_id": "sms\x00"},
+        ],
     )
     async def test_what_breaks_the_contract_is_refused(self, shop: Shop, change: dict[str, Any]) -> None:
         with refused("INVALID_REQUEST", grpc.StatusCode.INVALID_ARGUMENT):
@@ -117,6 +126,11 @@ class TestCatalogue:
             (PACKAGE.package_id, 4_500),
             ("big", 9_000),
         ]
+
+    async def test_a_title_with_a_control_character_is_refused_by_its_field(self, shop: Shop) -> None:
+        with refused("INVALID_REQUEST", grpc.StatusCode.INVALID_ARGUMENT) as refusal:
+            await shop.peer.call(shop.orders.PutPackage, _package("odd", title="a\x00b"))
+        assert [violation.field for violation in refusal.value.violations] == ["title"]
 
     async def test_putting_one_package_many_times_at_once_puts_one(self, shop: Shop) -> None:
         await asyncio.gather(
