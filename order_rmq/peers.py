@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from mesh.channel import Peer
-from order_rmq.settings import Settings
+from order_rmq.settings import SERVICES, Service, Settings
 
 
 class OrderPeers:
@@ -17,7 +17,7 @@ class OrderPeers:
         self._by_address: dict[str, Peer] = {}
 
     def of(self, service: str) -> Peer:
-        """Answer the way to a service. Raises KeyError for one that is not known."""
+        """Answer the way to a service. Raises KeyError for one that is not known, or that there is not."""
         address = self._settings.address_of(service)
         peer = self._by_address.get(address)
         if peer is None:
@@ -26,11 +26,13 @@ class OrderPeers:
             self._stack.push_async_callback(peer.close)
         return peer
 
+    def has(self, service: Service) -> bool:
+        """Tell whether there is a service, anywhere."""
+        return self._settings.has(service)
+
     def all(self) -> list[Peer]:
         """Answer one way to each process that has services."""
         for service in SERVICES:
-            self.of(service)
+            if self.has(service):
+                self.of(service)
         return list(self._by_address.values())
-
-
-SERVICES = ("order", "goods", "cart", "coupon", "wallet", "payment", "sms_package", "flash_sale")

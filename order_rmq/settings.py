@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from mesh.settings import RmqSettings
+from mesh.settings import CommaSeparated, RmqSettings
 from order_rmq.smtp import Security
+
+Service = Literal["goods", "cart", "coupon", "wallet", "order", "payment", "user", "sms_package", "flash_sale"]
+
+SERVICES: tuple[Service, ...] = (
+    "order", "goods", "cart", "coupon", "wallet", "payment", "sms_package", "flash_sale",
+)  # fmt: skip
+"""Those with messages or sweeps, which the service of users has not."""
 
 
 class Settings(RmqSettings):
     """Settings of order_rmq."""
 
+    services: Annotated[tuple[Service, ...], CommaSeparated] = Field(
+        (),
+        description="Which services of orders there are, in all processes together, comma-separated; empty: all. "
+        "The others are not swept, and messages for them stop",
+    )
     peer_order: str = Field(
         "127.0.0.1:7103", description="Address of order_rpc, of all its services that have no address of their own here"
     )
@@ -35,17 +47,23 @@ class Settings(RmqSettings):
     smtp_sender: str = Field("", description="Address that mails come from; required with smtp_host")
     smtp_timeout_seconds: float = Field(20.0, gt=0, le=120, description="Time of one step with the mail server")
 
+    @field_validator("services", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _has_sender(self) -> Self:
         if self.smtp_host and not self.smtp_sender:
             raise ValueError("smtp_sender is required with smtp_host")
         return self
 
+    def has(self, service: Service) -> bool:
+        """Tell whether there is a service, anywhere."""
+        return not self.services or service in self.services
+
     def address_of(self, service: str) -> str:
-        """Where a service of order_rpc is. Raises KeyError for one that is not known."""
-        if service == "order":
-            return self.peer_order
-        name = f"peer_{service}"
-        if name not in type(self).model_fields:
+        """Where a service of order_rpc is. Raises KeyError for one that is not known, or that there is not."""
+        if service not in SERVICES or not self.has(service):
             raise KeyError(service)
-        return getattr(self, name) or self.peer_order
+        return getattr(self, f"peer_{service}") or self.peer_order

@@ -27,6 +27,7 @@ from brandmesh.wallet.v1.wallet_pb2_grpc import WalletJobServiceStub
 from mesh.channel import Peer
 from mesh.periodic import Periodic
 from order_rmq.peers import OrderPeers
+from order_rmq.settings import Service
 
 TIMEOUT_SECONDS = 60.0
 STATEMENTS_TIMEOUT_SECONDS = 600.0
@@ -53,7 +54,7 @@ class Sweep:
         return Periodic(job, lambda: peer.call(method, self.request, self.timeout_seconds), every_seconds * self.every)
 
 
-OF_SERVICES: Sequence[tuple[str, Sweep]] = (
+OF_SERVICES: Sequence[tuple[Service, Sweep]] = (
     (
         "sms_package",
         Sweep(
@@ -138,6 +139,7 @@ OF_PROCESSES: Sequence[Sweep] = (
 
 
 def sweeps(peers: OrderPeers, every_seconds: float) -> list[Periodic]:
-    """All of them, ready to run."""
-    of_services = [sweep.periodic(peers.of(service), every_seconds) for service, sweep in OF_SERVICES]
+    """All of them that there is a service for, ready to run."""
+    there = [(peers.of(service), sweep) for service, sweep in OF_SERVICES if peers.has(service)]
+    of_services = [sweep.periodic(peer, every_seconds) for peer, sweep in there]
     return of_services + [sweep.periodic(peer, every_seconds) for peer in peers.all() for sweep in OF_PROCESSES]

@@ -34,21 +34,24 @@ async def consume(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
     """Consume from `bus`, and sweep, until `stop` is set."""
     async with AsyncExitStack() as stack:
         peers = OrderPeers(settings, stack)
-        cost_center_peer = Peer(
-            "costcenter_rpc", settings.peer_costcenter, message_bytes_max=settings.message_bytes_max
-        )
-        stack.push_async_callback(cost_center_peer.close)
         forwarding = Forwarding(peers.of)
-        granting = PaidOrders(OrderJobs(peers.of("sms_package")), CostCenter(cost_center_peer), forwarding)
-        # The first that takes a queue has it: forwarding takes all that others leave.
         redis = connect_redis(settings.redis_url, "order_rmq.mail", connections_max=2)
         stack.push_async_callback(redis.aclose)
-        reminders = Reminders(_smtp(settings), redis, forwarding)
-        worker = Worker(bus, [paid_route(granting), reminders.route(), forwarding.route()])
+        # The first that takes a queue has it: forwarding takes all that others leave.
+        routes = [Reminders(_smtp(settings), redis, forwarding).route(), forwarding.route()]
+        if peers.has("sms_package"):
+            routes.insert(0, paid_route(_granting(settings, peers, forwarding, stack)))
+        worker = Worker(bus, routes)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stop, settings.drain_seconds))
             for sweep in sweeps(peers, settings.sweep_seconds):
                 tasks.create_task(sweep.run(stop))
+
+
+def _granting(settings: Settings, peers: OrderPeers, forwarding: Forwarding, stack: AsyncExitStack) -> PaidOrders:
+    peer = Peer("costcenter_rpc", settings.peer_costcenter, message_bytes_max=settings.message_bytes_max)
+    stack.push_async_callback(peer.close)
+    return PaidOrders(OrderJobs(peers.of("sms_package")), CostCenter(peer), forwarding)
 
 
 def _smtp(settings: Settings) -> Smtp | None:

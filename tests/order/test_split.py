@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from prometheus_client import REGISTRY
+
 from brandmesh.order.v1 import order_pb2 as pb
+from mesh.bus.port import DEAD_REASON_HEADER, Message
 from mesh.loopback import LOOPBACK, free_port
+from mesh.message_queues import queue_of
 from mesh.testing import eventually
+from order_rmq.sweeps import OF_PROCESSES
 from tests.databases import empty_database
 from tests.order.databases import PARTS
 from tests.order.order.coins import give_coins
@@ -47,6 +53,29 @@ async def test_an_order_crosses_three_processes_and_back(tmp_path: Path) -> None
                 return not (await shop.coupon(coupon)).is_used
 
             await eventually(all_is_back)
+
+
+async def test_where_some_services_are_all_that_there_is_no_others_are_asked_for(tmp_path: Path) -> None:
+    failed_before = _runs("failed")
+    async with running(tmp_path, *SHELF) as shelf, shelf.consuming(services=SHELF):
+        done_before = _runs("done")
+        # Each sweep has run once before one of them has run twice.
+        await eventually(lambda: _runs("done") >= done_before + 2 * len(OF_PROCESSES))
+        queue = queue_of("order", "cancelled", "wallet")
+        message = {"producer": "goods", "msg_id": 1, "msg_topic": "order", "msg_tag": "cancelled", "msg_key": "1"}
+        await shelf.bus.publish(queue, [Message(json.dumps(message).encode())])
+        (dead,) = await eventually(lambda: shelf.bus.list_dead(queue, 10))
+    assert dead.headers[DEAD_REASON_HEADER] == "there is no service wallet"
+    assert _runs("failed") == failed_before
+
+
+def _runs(outcome: str) -> float:
+    """How often sweeps ended so."""
+    jobs = {
+        sample.labels["job"] for metric in REGISTRY.collect() for sample in metric.samples if "job" in sample.labels
+    }
+    name = "brandmesh_periodic_runs_total"
+    return sum(REGISTRY.get_sample_value(name, {"job": job, "outcome": outcome}) or 0 for job in jobs)
 
 
 def _on(process: Running) -> Shop:
