@@ -6,6 +6,7 @@ and only keeps those away from the database who would get nothing there. All key
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,7 @@ _LOAD = LuaScript.from_files(_PACKAGE, "load.lua")
 _LOOK = LuaScript.from_files(_PACKAGE, "look.lua")
 
 _SEEN = 9
+_CALL_BYTES = 6
 
 
 class Verdict(StrEnum):
@@ -79,9 +81,11 @@ class Admission:
         self, brand_id: int, flash_sale_id: int, requests: Sequence[tuple[int, str]]
     ) -> list[Verdict | Refusal] | None:
         """Decide over up to 1,000 (user_id, request_id), in order; None when the sale is not known here."""
+        # A connection that breaks is made anew, and the call with it: what it admitted the first time stays admitted.
+        call = secrets.token_urlsafe(_CALL_BYTES)
         # As one text: the client and the server would look at each of many arguments by itself.
         lines = "\n".join([f"{user_id} {request_id}" for user_id, request_id in requests])
-        reply = await self._run(_ADMIT, flash_sale_id, [brand_id, lines])
+        reply = await self._run(_ADMIT, flash_sale_id, [brand_id, lines, call])
         return None if reply is None else [_VERDICTS[int(cast("int", code))] for code in cast("list[Reply]", reply)]
 
     async def settle(self, flash_sale_id: int, settled: Sequence[Settled]) -> None:

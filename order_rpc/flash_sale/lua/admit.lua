@@ -1,6 +1,7 @@
--- KEYS: 1 state (hash), 2 users (hash, user -> how many it holds), 3 requests (hash, "user request" -> 1 if it holds one),
--- 4 pending (zset, "user request" -> when it was admitted, until its row is known to be written).
--- ARGV: 1 brand, 2 lines of "user request".
+-- KEYS: 1 state (hash), 2 users (hash, user -> how many it holds), 3 requests (hash, "user request" -> 0 if it holds
+-- none, else the call that admitted it, or 1), 4 pending (zset, "user request" -> when it was admitted, until its row is known
+-- to be written).
+-- ARGV: 1 brand, 2 lines of "user request", 3 a name for this call: the client makes it again when its answer was lost.
 -- Answers nothing when the sale is not here; else a number a line: 0 admitted, 9 the request was seen before, and
 -- otherwise why not (see Refusal in domain.py). What is refused changes nothing.
 local state = redis.call('HMGET', KEYS[1], 'brand', 'start', 'end', 'left', 'limit')
@@ -22,7 +23,9 @@ for position, user in ipairs(users) do
   local name = names[position]
   local count = held[user] or tonumber(counts[position] or 0)
   local answer = 0
-  if seen[position] or taken[name] then answer = 9
+  if taken[name] then answer = 9
+  elseif seen[position] == ARGV[3] then taken[name] = true
+  elseif seen[position] then answer = 9
   elseif closed then answer = closed
   elseif count >= limit then answer = 3
   elseif left < 1 then answer = 4
@@ -30,7 +33,7 @@ for position, user in ipairs(users) do
     left = left - 1
     held[user], taken[name] = count + 1, true
     new_requests[#new_requests + 1] = name
-    new_requests[#new_requests + 1] = 1
+    new_requests[#new_requests + 1] = ARGV[3]
     new_pending[#new_pending + 1] = now
     new_pending[#new_pending + 1] = name
   end

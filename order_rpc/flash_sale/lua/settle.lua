@@ -6,7 +6,8 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for position = 1, #ARGV, 3 do
   local user, outcome = ARGV[position], ARGV[position + 2]
   local name = user .. ' ' .. ARGV[position + 1]
-  local holds = redis.call('HGET', KEYS[3], name) == '1'
+  local known = redis.call('HGET', KEYS[3], name)
+  local holds = known and known ~= '0'
   redis.call('ZREM', KEYS[4], name)
   if outcome == 'kept' and not holds then
     -- What admitted it was lost, and was read from the rows just before this row was written.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from brandmesh.flashsale.v1 import flash_sale_pb2 as pb
+from chaos.tcp_proxy import Cut, TcpProxy
 from mesh.database import Database
 from mesh.errors import DomainError
 from order_rpc.flash_sale import tables
@@ -75,6 +76,28 @@ async def test_003_07_what_a_process_admitted_and_never_wrote_is_given_back(mark
     assert (await market.buy(sale, BUYER + 1, "lost")).status == IN_PROGRESS
     assert (await market.attempt(kept)).status == IN_PROGRESS
     assert await _repair_at_once(market) == 0
+
+
+async def test_003_07_an_admission_whose_answer_was_lost_is_asked_for_again(
+    tmp_path: Path, empty_redis_url: str
+) -> None:
+    """The connection breaks once Redis has admitted a batch in which one request comes twice."""
+
+    def judge(piece: bytes) -> Cut | None:
+        return Cut.AFTER if proxy.cuts == 0 and b"lost" in piece else None
+
+    async with TcpProxy.before(empty_redis_url) as proxy:
+        url = empty_redis_url.replace(str(proxy.upstream_port), str(proxy.port))
+        async with open_market(tmp_path, url) as market:
+            sale = await market.publish()
+            await market.buy(sale)
+            proxy.judge = judge
+            requests = [market.request(sale, user_id, "lost") for user_id in (20, 21, 21, 22)]
+            answers = got(await market.buy_many(requests))
+            assert [one.user_id for one in answers] == ["20", "21", "21", "22"]
+            assert await market.left(sale) == (6, 6)
+            assert await market.redis.zcard(keys_of(int(sale.flash_sale_id))[3]) == 0
+        assert proxy.cuts == 1
 
 
 async def test_what_was_written_and_never_settled_is_settled(market: Market) -> None:
