@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
+
+FAILED_ATTEMPTS_MAX = 100
+"""Attempts of a user in one sale that may come to nothing: each holds stock for a while, and is read with the next."""
+
+_NOT_IN_TEXTS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""PostgreSQL stores no NUL, and a name with line breaks would write into the mail that reminds a seller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,27 @@ def is_same_request(attempt: Attempt, wanted: Wanted) -> bool:
     return (attempt.address, attempt.consignee) == (wanted.address, wanted.consignee)
 
 
+def refuse_text(text: str) -> str | None:
+    """Say what is wrong with a text of several lines."""
+    return "must have no control characters but tabs and line breaks" if _NOT_IN_TEXTS.search(text) else None
+
+
+def refuse_name(text: str) -> str | None:
+    """Say what is wrong with a text of one line."""
+    return "must have no control characters" if _NOT_IN_NAMES.search(text) else None
+
+
+def refuse_wanted(wanted: Wanted) -> tuple[str, str] | None:
+    """Say which field of a request is wrong, and what with it."""
+    if not wanted.user_id:
+        # In an order it says that the brand sells.
+        return "user_id", "must be the id of a user, above 0"
+    if fault := refuse_text(wanted.address):
+        return "address", fault
+    fault = refuse_name(wanted.consignee)
+    return ("consignee", fault) if fault else None
+
+
 class Refusal(IntEnum):
     """Why a buyer gets nothing. The numbers are those of the function that admits."""
 
@@ -124,12 +153,13 @@ class Refusal(IntEnum):
     NOT_FOUND = 5
 
 
-def refusal_of(sale: FlashSale, left_number: int, held_number: int, now_ms: int) -> Refusal | None:
-    """Say why a user who holds `held_number` of a sale gets no further one; None if there is one to be had."""
+def refusal_of(sale: FlashSale, left_number: int, attempts: Collection[AttemptStatus], now_ms: int) -> Refusal | None:
+    """Say why a user whose `attempts` in a sale stand so gets no further one; None if there is one to be had."""
     if now_ms < sale.start_time_ms:
         return Refusal.NOT_STARTED
     if now_ms >= sale.end_time_ms:
         return Refusal.ENDED
-    if held_number >= sale.per_user_limit:
+    held_number = sum(status in HOLDING for status in attempts)
+    if held_number >= sale.per_user_limit or len(attempts) - held_number >= FAILED_ATTEMPTS_MAX:
         return Refusal.LIMIT_REACHED
     return Refusal.SOLD_OUT if left_number < 1 else None

@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import grpc
 
-from mesh.errors import DomainError
+from mesh.errors import DomainError, invalid_field
 from order_rpc.flash_sale.admission import Admission, Verdict
-from order_rpc.flash_sale.domain import Refusal, Wanted
+from order_rpc.flash_sale.domain import Refusal, Wanted, refuse_wanted
 from order_rpc.flash_sale.loading import Loading
 
 Admitted: TypeAlias = Verdict | Refusal | DomainError
@@ -27,12 +27,16 @@ class Entrance:
     async def admit_all(self, wanted: Sequence[Wanted]) -> Sequence[Admitted]:
         """Decide over up to 1,000 requests of any sales; one sale that cannot be decided does not keep the others."""
         by_sale: dict[tuple[int, int], list[int]] = defaultdict(list)
+        answers: list[Admitted] = [Refusal.NOT_FOUND] * len(wanted)
         for position, one in enumerate(wanted):
-            by_sale[one.brand_id, one.flash_sale_id].append(position)
+            fault = refuse_wanted(one)
+            if fault is None:
+                by_sale[one.brand_id, one.flash_sale_id].append(position)
+            else:
+                answers[position] = invalid_field(*fault)
         decided = await asyncio.gather(
             *(self._admit(*sale, [wanted[position] for position in positions]) for sale, positions in by_sale.items())
         )
-        answers: list[Admitted] = [Refusal.NOT_FOUND] * len(wanted)
         for positions, admitted in zip(by_sale.values(), decided, strict=True):
             for position, answer in zip(positions, admitted, strict=True):
                 answers[position] = answer

@@ -10,7 +10,10 @@ from order_rpc.flash_sale.domain import Refusal
 _WHY = {
     Refusal.NOT_STARTED: ("FLASH_SALE_NOT_STARTED", "has not started; come again at its start_time"),
     Refusal.ENDED: ("FLASH_SALE_ENDED", "has ended"),
-    Refusal.LIMIT_REACHED: ("FLASH_SALE_LIMIT_REACHED", "gives this user no more: the limit of a user is reached"),
+    Refusal.LIMIT_REACHED: (
+        "FLASH_SALE_LIMIT_REACHED",
+        "gives this user no more: the limit is reached of what one user may have, or try",
+    ),
     Refusal.SOLD_OUT: ("FLASH_SALE_SOLD_OUT", "is sold out; what others cannot pay for comes back"),
 }
 

@@ -12,7 +12,7 @@ from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
 from mesh.ids import IdAllocator
 from order_rpc.flash_sale import refusals, storage, tables
-from order_rpc.flash_sale.domain import Attempt, Buyer, FlashSale
+from order_rpc.flash_sale.domain import Attempt, Buyer, FlashSale, refuse_name, refuse_text
 from order_rpc.flash_sale.loading import Loading
 
 log = telemetry.logger(part="flash sales")
@@ -59,7 +59,7 @@ class FlashSales:
             found = await storage.read_sale_of_request(connection, brand_id, seller_id, request_id)
             now_ms = await self._database.now_ms(connection)
             if found is None:
-                _check_times(description, now_ms)
+                _check(description, now_ms)
                 wanted = _new_sale(flash_sale_id, (brand_id, seller_id, request_id), description, now_ms)
                 await self._database.insert_ignore(connection, tables.flash_sale, [storage.sale_row(wanted)])
                 found = await storage.read_sale_of_request(connection, brand_id, seller_id, request_id)
@@ -79,7 +79,7 @@ class FlashSales:
             now_ms = await self._database.now_ms(connection)
             if now_ms >= sale.start_time_ms:
                 raise refusals.flash_sale_started(flash_sale_id)
-            _check_times(description, now_ms)
+            _check(description, now_ms)
             values = {name: getattr(description, name) for name in Description.__slots__}
             # Nothing of it can be taken yet.
             own = {"left_number": description.goods_number, "revision": sale.revision + 1}
@@ -129,7 +129,11 @@ class FlashSales:
         return AttemptPage(kept, token)
 
 
-def _check_times(description: Description, now_ms: int) -> None:
+def _check(description: Description, now_ms: int) -> None:
+    if fault := refuse_name(description.goods_name):
+        raise invalid_field("goods_name", fault)
+    if fault := refuse_text(description.goods_desc):
+        raise invalid_field("goods_desc", fault)
     if description.start_time_ms >= description.end_time_ms:
         raise invalid_field("end_time", "must be later than start_time")
     if description.end_time_ms <= now_ms:

@@ -14,6 +14,7 @@ from order_rpc.flash_sale.admission import keys_of
 from tests.order.flash_sale.harness import (
     BRAND,
     BUYER,
+    COINS_SHORT,
     HOUR_MS,
     IN_PROGRESS,
     OTHER_BRAND,
@@ -201,7 +202,18 @@ async def test_what_costs_nothing_is_sold_at_once(market: Market) -> None:
     assert (told["to"], told["key"], told["price_fen"]) == ("order", attempt.order_id, 0)
 
 
-@pytest.mark.parametrize(("field", "value"), [("user_id", "x"), ("flash_sale_id", ""), ("request_id", " ")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("user_id", "x"),
+        ("user_id", "000"),
+        ("flash_sale_id", ""),
+        ("request_id", " "),
+        ("request_id", "one\n"),
+        ("address", "\x00"),
+        ("consignee", "two\r\nlines"),
+    ],
+)
 async def test_a_bad_item_of_a_batch_fails_alone(market: Market, field: str, value: str) -> None:
     sale = await market.publish()
     bad = market.request(sale)
@@ -210,3 +222,22 @@ async def test_a_bad_item_of_a_batch_fails_alone(market: Market, field: str, val
     assert isinstance(answers[0], DomainError)
     assert [one.field for one in answers[0].violations] == [field]
     assert isinstance(answers[1], pb.Attempt)
+
+
+@pytest.mark.parametrize(("failed_number", "is_refused"), [(99, False), (100, True)])
+async def test_who_never_pays_does_not_go_on_for_ever(market: Market, failed_number: int, is_refused: bool) -> None:
+    """Each attempt holds stock until its coins are short, and is read with each further one of its user."""
+    sale = await market.publish()
+    await market.buy(sale)
+    (row,) = await market.running.rows(tables.attempt)
+    await market.running.execute(tables.attempt.delete())
+    failed = [
+        row | {"attempt_id": -number, "order_id": -number, "request_id": f"{number}", "status": int(COINS_SHORT)}
+        for number in range(1, failed_number + 1)
+    ]
+    await market.running.execute(tables.attempt.insert().values(failed))
+    await market.set_sale(sale, left_number=10)
+    answer = await market.try_to_buy(sale)
+    assert reasons([answer]) == ({"FLASH_SALE_LIMIT_REACHED"} if is_refused else set())
+    assert await market.left(sale) == ((10, 10) if is_refused else (9, 9))
+    assert got([await market.try_to_buy(sale, BUYER + 1)])

@@ -33,6 +33,7 @@ async def test_003_01_the_start_is_before_the_end(market: Market) -> None:
     ("field", "value"),
     [
         ("goods_number", 0), ("goods_number", 100_001), ("price", "-1"), ("price", "1.234"), ("goods_name", ""),
+        ("goods_name", "a\nb"), ("goods_desc", "\x00"),
         ("per_user_limit", -1), ("notify_email", "nobody"), ("start_time", None), ("end_time", None),
     ],
 )  # fmt: skip
