@@ -120,6 +120,11 @@ class Payment:
         """Whether its money came, wherever it went then."""
         return self.status in {PaymentStatus.PAID, PaymentStatus.REFUNDING, PaymentStatus.REFUNDED}
 
+    def has_pay_url(self, now_ms: int, pay_url_lifetime_ms: int) -> bool:
+        """Whether it is known where money is taken for it. That is not known any more once it was known too long."""
+        is_over = 0 < pay_url_lifetime_ms <= now_ms - self.create_time_ms
+        return bool(self.pay_url) and not is_over
+
     @property
     def is_tombstone(self) -> bool:
         """Whether it only says that there will be none."""

@@ -57,20 +57,19 @@ class Payments:
         The row is written first, so that money can only come for a payment that is known. Raises PAYMENT_CLOSED,
         KEY_REUSED, PAYMENT_CHANNEL_UNKNOWN, PAYMENT_CHANNEL_UNAVAILABLE.
         """
-        payment = await self._prepare(wanted)
-        if payment.pay_url or payment.is_paid:
+        payment, now_ms = await self._prepare(wanted)
+        channel = self._channels.of(payment.channel)
+        if payment.is_paid or payment.has_pay_url(now_ms, channel.pay_url_lifetime_ms):
             return payment
         try:
-            opened = await self._channels.of(payment.channel).open(
-                payment.pay_id, payment.pay_amount_fen, payment.subject
-            )
+            opened = await channel.open(payment.pay_id, payment.pay_amount_fen, payment.subject)
         except ChannelError as error:
             log.warning("payment not opened", pay_id=payment.pay_id, channel=payment.channel, error=str(error))
             raise refusals.channel_unavailable(payment.channel) from error
         return await self._record(payment, opened)
 
-    async def _prepare(self, wanted: NewPayment) -> Payment:
-        """Answer the payment of a business, which is written if there is none."""
+    async def _prepare(self, wanted: NewPayment) -> tuple[Payment, int]:
+        """Answer the payment of a business, which is written if there is none, and the time."""
         channel = self._channels.name_of(wanted.channel)
         pay_id = await self._ids.allocate(1)
         async with self._database.write() as connection:
@@ -87,7 +86,7 @@ class Payments:
             raise refusals.payment_closed(wanted.business)
         if not _is_wanted(payment, wanted):
             raise refusals.key_reused(f"{wanted.business.name} {wanted.business.business_id}")
-        return payment
+        return payment, now_ms
 
     async def _record(self, payment: Payment, opened: OpenedPayment) -> Payment:
         """Write where to pay. Raises PAYMENT_CLOSED when the business has closed it meanwhile."""

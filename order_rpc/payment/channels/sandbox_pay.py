@@ -61,6 +61,8 @@ class _RefusedError(ChannelError):
 class SandboxPay:
     """Adapter of the port. The session, its time-outs among it, belongs to the caller."""
 
+    pay_url_lifetime_ms = 0
+
     def __init__(
         self, session: aiohttp.ClientSession, *, url: str, merchant_id: str, secret: str, notify_url: str = ""
     ) -> None:

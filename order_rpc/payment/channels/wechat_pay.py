@@ -65,6 +65,9 @@ class _RefusedError(ChannelError):
 class WechatPay:
     """Adapter of the port. The session, its time-outs among it, belongs to the caller."""
 
+    # A code_url holds for two hours; the buyer needs some of them to scan it and pay.
+    pay_url_lifetime_ms = 105 * 60_000
+
     def __init__(self, session: aiohttp.ClientSession, settings: WechatPaySettings) -> None:
         """Raise ValueError for keys that are none."""
         self._session = session

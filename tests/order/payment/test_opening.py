@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 
 from brandmesh.payment.v1 import payment_pb2 as pb
 from mesh.testing import eventually
@@ -31,6 +32,20 @@ async def slow_desk(tmp_path: Path) -> AsyncIterator[SlowDesk]:
 
 @pytest.mark.parametrize("channel", CHANNELS)
 class TestOnEachChannel:
+    async def test_where_to_pay_is_asked_for_again_once_the_channel_takes_no_money_there(
+        self, desk: Desk, channel: str
+    ) -> None:
+        payment = await desk.create("o1", channel=channel)
+        two_hours_ago = tables.payment.c.create_time_ms - 7_200_000
+        await desk.running.execute(sa.update(tables.payment).values(create_time_ms=two_hours_ago))
+        fault = await desk.sandbox.fault("payment_http_error", operations=["create"])
+        if channel == "wechat":
+            with refused("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
+                await desk.create("o1", channel=channel)
+            async with desk.sandbox.http.delete(f"{desk.sandbox.url}/admin/faults/{fault}"):
+                pass
+        assert await desk.create("o1", channel=channel) == payment
+
     async def test_the_business_is_told_where_it_is_paid(self, desk: Desk, channel: str) -> None:
         payment = await desk.create("o1", channel=channel)
         assert payment.status == pb.PAYMENT_STATUS_PENDING
