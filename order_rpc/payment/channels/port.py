@@ -71,7 +71,7 @@ class PaymentChannel(Protocol):
     """The port. Calls are bounded in time; each may be repeated, for our number makes it happen once."""
 
     pay_url_lifetime_ms: int
-    """How long money is taken where `open` said, and then it has to be called again. 0: as long as the payment is open."""
+    """How long money is taken where `open` said; it is called again then. 0: as long as the payment is open."""
 
     async def open(self, pay_id: int, amount_fen: int, subject: str) -> OpenedPayment:
         """Open a payment, or answer the one that the same call opened. Raises ChannelError."""
