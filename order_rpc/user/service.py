@@ -64,9 +64,12 @@ class Users:
         """Answer tokens for a name or mobile number and its password. Raises LOGIN_WRONG, LOGIN_LOCKED, OVERLOADED."""
         mobile = normalise(login)
         login_key = mobile.e164 if mobile else name_key(login)
-        find = storage.read_user_of_mobile if mobile else storage.read_user_of_name
-        async with self._database.read() as connection:
-            user = await find(connection, brand_id, login_key)
+        user = None
+        # What is nobody's name is not looked for: PostgreSQL takes no NUL.
+        if mobile or not refuse_name(normal_name(login)):
+            find = storage.read_user_of_mobile if mobile else storage.read_user_of_name
+            async with self._database.read() as connection:
+                user = await find(connection, brand_id, login_key)
         attempt = attempt_as(user) if user else attempt_as_nobody(brand_id, login_key)
         return await self._begin_session(user, password, attempt)
 

@@ -35,6 +35,7 @@ async def test_003_01_an_unknown_name_and_a_wrong_password_are_refused_alike(acc
             ("unknown", PASSWORD, 1001),
             ("13900139000", PASSWORD, 1001),
             ("no name at all!", PASSWORD, 1001),
+            ("no\x00name", PASSWORD, 1001),
             ("known", PASSWORD, OTHER_BRAND),
         )
     ]
