@@ -102,7 +102,7 @@ def no_seller_to_remind(order: Order) -> DomainError:
 
 def refund_too_high(order: Order, wanted_fen: int) -> DomainError:
     left = to_yuan(order.refundable_fen)
-    message = f"{left} of order {order.order_id} can still be paid back, not {to_yuan(wanted_fen)}"
+    message = f"{left} of order {order.order_id} can still be paid back, not {to_yuan(wanted_fen)}; ask for that"
     return _precondition("REFUND_TOO_HIGH", message, "refund_amount", {"refundable_amount": left})
 
 

@@ -121,12 +121,10 @@ class Orders:
         return order, lines
 
     async def refund(self, owner: Owner, order_id: int, request_id: str, amount_fen: int) -> WholeOrder:
-        """Pay back; a repeat changes nothing.
+        """Pay back; a repeat changes nothing. An order that a coupon paid alone is ended by 0.
 
         Raises ORDER_NOT_FOUND, ORDER_NOT_REFUNDABLE, REFUND_TOO_HIGH, KEY_REUSED, INVALID_REQUEST.
         """
-        if amount_fen == 0:
-            raise invalid_field("refund_amount", "must be more than 0")
 
         async def pay_back(connection: AsyncConnection, order: Order, now_ms: int) -> Sequence[NewMessage]:
             known = await storage.read_refund(connection, order_id, request_id)
@@ -206,6 +204,8 @@ class Orders:
     ) -> Sequence[NewMessage]:
         if (order.stage, OrderEvent.REFUND_PART) not in ORDER_TRANSITIONS or _is_received_of_user(order):
             raise refusals.order_not_refundable(order)
+        if not amount_fen and order.refundable_fen:
+            raise invalid_field("refund_amount", "must be more than 0: something was paid for this order")
         if amount_fen > order.refundable_fen:
             raise refusals.refund_too_high(order, amount_fen)
         refund = refund_of(order, request_id, amount_fen)

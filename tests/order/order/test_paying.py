@@ -197,6 +197,24 @@ async def test_002_12_refunds_together_are_never_more_than_was_paid(shop: Shop) 
     assert said == [("REFUND_PART", "15.00")] * 2 + [("REFUND_REST", "10.00")]
 
 
+async def test_an_order_that_a_coupon_paid_ends_with_a_refund_of_nothing(shop: Shop) -> None:
+    coupon = await shop.issue_coupon("50.00")
+    order = await shop.order([(await shop.add_goods("30.00"), 1)], coupon_id=coupon.coupon_id)
+    assert (await refusal(shop.refund(order, "1.00"))).metadata["refundable_amount"] == "0.00"
+    for _ in range(2):
+        assert (await shop.refund(order, "0.00", "ended")).order_status == pb.ORDER_STATUS_REFUNDED
+    assert (await refusal(shop.ship(order))).reason == "ORDER_NOT_SHIPPABLE"
+    assert await written(shop, "refund_wanted") == await written(shop, "refunded") == []
+
+
+async def test_a_refund_of_nothing_is_refused_where_something_was_paid(shop: Shop) -> None:
+    await give_coins(shop, "40.00")
+    order = await shop.order([(await shop.add_goods("30.00"), 1)], money_paid="40.00")
+    error = await refusal(shop.refund(order, "0.00"))
+    assert (error.reason, error.violations[0].field) == ("INVALID_REQUEST", "refund_amount")
+    assert await shop.get(order) == order
+
+
 async def test_003_08_shipping_comes_before_the_receipt_and_both_only_when_it_is_paid(shop: Shop) -> None:
     order = await shop.order([(await shop.add_goods(), 1)])
     assert (await refusal(shop.ship(order))).reason == "ORDER_NOT_SHIPPABLE"
