@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.database import Database
 from mesh.messages import NewMessage, Outbox
+from mesh.statements import IN_MAX
 from order_rpc.sms_package import storage
 from order_rpc.sms_package.clients import BUSINESS
 from order_rpc.sms_package.domain import OrderEvent, PaymentEvent
@@ -21,11 +22,11 @@ class Cancelling:
         self._outbox = outbox
 
     async def cancel(self, connection: AsyncConnection, order_ids: Sequence[int]) -> int:
-        """Cancel those of up to `storage.IN_MAX` orders that are not paid; answer how many. `publish` has to follow.
+        """Cancel those of up to `IN_MAX` orders that are not paid; answer how many. `publish` has to follow.
 
         The payment service is told of those without a payment too: one may be about to be opened.
         """
-        orders = await storage.lock_orders(connection, sorted(order_ids))
+        orders = await storage.lock_orders(connection, order_ids)
         unpaid = [order.order_id for order in orders if order.is_unpaid]
         moved = await storage.move_orders(connection, unpaid, OrderEvent.CANCEL)
         await storage.move_payments(connection, unpaid, PaymentEvent.CLOSE)
@@ -42,10 +43,8 @@ class Cancelling:
         while cancelled < orders_max:
             async with self._database.write() as connection:
                 now_ms = await self._database.now_ms(connection)
-                limit = min(orders_max - cancelled, storage.IN_MAX)
-                moved = await self.cancel(
-                    connection, await storage.lock_overdue(connection, now_ms=now_ms, limit=limit)
-                )
+                limit = min(orders_max - cancelled, IN_MAX)
+                moved = await self.cancel(connection, await storage.overdue_ids(connection, now_ms=now_ms, limit=limit))
             if not moved:
                 break
             cancelled += moved

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from mesh.database import Database
+from mesh.statements import IN_MAX
 from order_rpc.sms_package import storage
 from order_rpc.sms_package.domain import Order, OrderStatus
 from order_rpc.sms_package.refusals import grant_refused
@@ -20,7 +21,7 @@ class Grants:
     async def paid_orders(self, order_ids: Sequence[int]) -> list[Order]:
         """Read those of the orders that are paid and not granted."""
         async with self._database.read() as connection:
-            orders = await storage.read_orders(connection, sorted(set(order_ids)))
+            orders = await storage.read_orders(connection, set(order_ids))
         return [order for order in orders if order.status is OrderStatus.PAID]
 
     async def record(self, lots: Mapping[int, str]) -> None:
@@ -30,9 +31,9 @@ class Grants:
         """
         async with self._database.write() as connection:
             remaining = iter(lots.items())
-            while chunk := dict(islice(remaining, storage.IN_MAX)):
+            while chunk := dict(islice(remaining, IN_MAX)):
                 await storage.record_grants(connection, chunk)
-            orders = {order.order_id: order for order in await storage.read_orders(connection, list(lots))}
+            orders = {order.order_id: order for order in await storage.read_orders(connection, lots)}
             for order_id, lot_id in lots.items():
                 _check_granted(order_id, lot_id, orders.get(order_id))
 

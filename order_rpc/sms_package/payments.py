@@ -87,9 +87,9 @@ class OrderPayments:
 
     async def _lock_all(self, connection: AsyncConnection, order_ids: Iterable[int]) -> list[Order]:
         """Hold orders. Raises ValueError for one that is not there: nobody could have opened its payment."""
-        wanted = sorted(order_ids)
+        wanted = set(order_ids)
         orders = await storage.lock_orders(connection, wanted)
-        missing = set(wanted) - {order.order_id for order in orders}
+        missing = wanted - {order.order_id for order in orders}
         if missing:
             raise ValueError(f"there is no order {min(missing)}")
         return orders

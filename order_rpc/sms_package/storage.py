@@ -1,16 +1,18 @@
 """The queries of the service of SMS packages, and the compare-and-set that applies its transitions.
 
-Every function takes a connection whose transaction the caller opened. An order and its payment are one row.
+Every function takes a connection whose transaction the caller opened. An order and its payment are one row. `IN_MAX`
+is that of `mesh.statements`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mesh.statements import read_in, select_in
 from mesh.transitions import apply_event
 from order_rpc.sms_package import tables
 from order_rpc.sms_package.domain import (
@@ -28,8 +30,8 @@ from order_rpc.sms_package.domain import (
 PACKAGES_MAX = 1000
 """Packages that ListPackages answers at most."""
 
-IN_MAX = 500
-"""Values in one IN list: well below what any of the databases takes."""
+_ORDERS = select_in(tables.orders, "order_id").order_by(tables.orders.c.order_id)
+_ORDERS_TO_CHANGE = _ORDERS.with_for_update()
 
 
 # Transitions.
@@ -73,15 +75,9 @@ async def record_opened(
 # Orders.
 
 
-async def lock_orders(connection: AsyncConnection, order_ids: Sequence[int]) -> list[Order]:
+async def lock_orders(connection: AsyncConnection, order_ids: Collection[int]) -> list[Order]:
     """Read orders, and let nobody else change them until the transaction ends, in the order of their ids."""
-    found: list[Order] = []
-    for start in range(0, len(order_ids), IN_MAX):
-        chunk = order_ids[start : start + IN_MAX]
-        statement = sa.select(tables.orders).where(tables.orders.c.order_id.in_(chunk))
-        rows = await connection.execute(statement.order_by(tables.orders.c.order_id).with_for_update())
-        found.extend(_order(row) for row in rows)
-    return found
+    return [_order(row) for row in await read_in(connection, _ORDERS_TO_CHANGE, order_ids)]
 
 
 async def read_order(connection: AsyncConnection, order_id: int) -> Order | None:
@@ -100,14 +96,9 @@ async def _read_one(connection: AsyncConnection, *conditions: sa.ColumnElement[b
     return _order(row) if row else None
 
 
-async def read_orders(connection: AsyncConnection, order_ids: Sequence[int]) -> list[Order]:
-    """Read the orders of these that exist, in IN lists of bounded length."""
-    found: list[Order] = []
-    for start in range(0, len(order_ids), IN_MAX):
-        chunk = order_ids[start : start + IN_MAX]
-        rows = await connection.execute(sa.select(tables.orders).where(tables.orders.c.order_id.in_(chunk)))
-        found.extend(_order(row) for row in rows)
-    return found
+async def read_orders(connection: AsyncConnection, order_ids: Collection[int]) -> list[Order]:
+    """Read the orders of these that exist."""
+    return [_order(row) for row in await read_in(connection, _ORDERS, order_ids)]
 
 
 async def list_orders(connection: AsyncConnection, brand_id: int, *, before_id: int | None, limit: int) -> list[Order]:
@@ -119,15 +110,18 @@ async def list_orders(connection: AsyncConnection, brand_id: int, *, before_id: 
     return [_order(row) for row in await connection.execute(statement.order_by(table.c.order_id.desc()).limit(limit))]
 
 
-async def lock_overdue(connection: AsyncConnection, *, now_ms: int, limit: int) -> list[int]:
-    """Name unpaid orders past their time, the longest overdue first, and hold them."""
+async def overdue_ids(connection: AsyncConnection, *, now_ms: int, limit: int) -> list[int]:
+    """Name unpaid orders past their time, the longest overdue first.
+
+    They are held by their ids afterwards, as everybody does: on MariaDB, who holds one by another index waits for who
+    holds it by its id and moves it on, and the other way round.
+    """
     table = tables.orders
     statement = (
         sa.select(table.c.order_id)
         .where(table.c.status == OrderStatus.CREATED.value, table.c.expires_at_ms <= now_ms)
         .order_by(table.c.expires_at_ms, table.c.order_id)
         .limit(limit)
-        .with_for_update()
     )
     return list((await connection.execute(statement)).scalars())
 

@@ -8,7 +8,8 @@ import pytest
 
 from brandmesh.smspackage.v1 import sms_package_pb2 as pb
 from mesh.testing import eventually
-from order_rpc.sms_package import tables
+from order_rpc.sms_package import storage, tables
+from order_rpc.sms_package.domain import OrderEvent
 from tests.order.sms_package.harness import BRAND, OTHER_BRAND, PACKAGE, Shop
 from tests.order.sms_package.refusals import refused
 
@@ -209,6 +210,20 @@ class TestOverdueOrders:
         await shop.run_out(order)
         assert await shop.cancel_overdue() == 0
         assert (await shop.get(order)).status == pb.ORDER_STATUS_PAID
+
+    async def test_002_12_one_whose_money_is_being_taken_is_paid_though_the_sweep_waits_for_it(
+        self, shop: Shop
+    ) -> None:
+        order, overdue = await shop.create(), await shop.create()
+        await shop.run_out(order, overdue)
+        async with shop.database.write() as connection:
+            await storage.lock_orders(connection, [int(order.order_id)])
+            sweep = asyncio.create_task(shop.cancel_overdue())
+            await asyncio.wait([sweep], timeout=0.3)  # for the sweep to come to what is held, where it can
+            await storage.move_orders(connection, [int(order.order_id)], OrderEvent.PAY, paid_at_ms=1)
+        assert await sweep == 1
+        assert (await shop.get(order)).status == pb.ORDER_STATUS_PAID
+        assert (await shop.get(overdue)).status == pb.ORDER_STATUS_CANCELLED
 
     async def test_one_cannot_be_paid_even_before_the_sweep_comes(self, shop: Shop) -> None:
         order = await shop.create()
