@@ -17,6 +17,7 @@ from sandbox.chuanglan.platform import Platform
 from sandbox.chuanglan.receipts import Receipt, ReceiptWriter
 from sandbox.chuanglan.uplinks import Uplink
 from sandbox.json_http import JsonObject
+from sandbox.no_answer import Waiting
 from sandbox.world import World
 
 
@@ -32,7 +33,9 @@ class ChuangLan:
         self._platform = _build_platform(
             world, lambda: targets.chuanglan_receipt_url, lambda: targets.chuanglan_uplink_url
         )
-        self._api = ChuangLanApi(self._platform, CallFaults(world.board, world.stopping, settings.hang_seconds_max))
+        self._api = ChuangLanApi(
+            self._platform, CallFaults(world.board, Waiting(world.stopping, settings.hang_seconds_max))
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return the vendor's own routes, the admin's, and the page."""

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from sandbox.faults import FaultBoard
 from sandbox.json_http import json_response
+from sandbox.no_answer import close
 from sandbox.payment.errors import PaymentError
 from sandbox.payment.faults import HttpError, LoseResponse, Operation
 
@@ -30,7 +31,7 @@ class Calls:
                 return web.Response(status=error.status)
             answer = await self.plainly(carry_out)(request)
             if self._board.draw(LoseResponse, self._merchant_id, operation):
-                return _close(request)
+                return close(request)
             return web.Response(status=error.status) if error else answer
 
         return handle
@@ -51,10 +52,3 @@ def refuse_flat(error: PaymentError) -> web.Response:
     """Answer a refusal with its code, the reason and the HTTP status."""
     body: Mapping[str, object] = {"code": error.code, "message": error.reason}
     return json_response(body, status=error.http_status)
-
-
-def _close(request: web.Request) -> web.Response:
-    """Close the connection; the response returned here can no longer be written to it."""
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from sandbox.txim.call_faults import close
+from sandbox.no_answer import close
 from sandbox.txim.cards import is_spoken
 from sandbox.txim.feed import Change, Subscription
 from sandbox.txim.groups import title_of

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from sandbox.json_http import JsonObject
+from sandbox.no_answer import Waiting
 from sandbox.txim.accounts import AccountBook, OnlineState
 from sandbox.txim.admin import TxImAdmin
 from sandbox.txim.api import TxImApi
@@ -33,7 +34,7 @@ class TxIm:
         gatekeeper = Gatekeeper(
             settings.txim_sdkappid, settings.txim_administrator, settings.txim_secret_key.get_secret_value()
         )
-        faults = CallFaults(world.board, world.stopping, settings.hang_seconds_max)
+        faults = CallFaults(world.board, Waiting(world.stopping, settings.hang_seconds_max))
         self._api = TxImApi(self._platform, gatekeeper, faults)
 
     def routes(self) -> list[web.RouteDef]:
