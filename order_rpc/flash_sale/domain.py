@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
@@ -153,13 +153,17 @@ class Refusal(IntEnum):
     NOT_FOUND = 5
 
 
-def refusal_of(sale: FlashSale, left_number: int, attempts: Collection[AttemptStatus], now_ms: int) -> Refusal | None:
-    """Say why a user whose `attempts` in a sale stand so gets no further one; None if there is one to be had."""
+def refusal_of(
+    sale: FlashSale, left_number: int, *, held_number: int, failed_number: int, now_ms: int
+) -> Refusal | None:
+    """Say why a user gets no further one of a sale; None if there is one to be had.
+
+    `held_number` and `failed_number` are of the user's attempts in it: those that hold one, and that came to nothing.
+    """
     if now_ms < sale.start_time_ms:
         return Refusal.NOT_STARTED
     if now_ms >= sale.end_time_ms:
         return Refusal.ENDED
-    held_number = sum(status in HOLDING for status in attempts)
-    if held_number >= sale.per_user_limit or len(attempts) - held_number >= FAILED_ATTEMPTS_MAX:
+    if held_number >= sale.per_user_limit or failed_number >= FAILED_ATTEMPTS_MAX:
         return Refusal.LIMIT_REACHED
     return Refusal.SOLD_OUT if left_number < 1 else None

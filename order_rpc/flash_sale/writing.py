@@ -6,7 +6,7 @@ Everything is checked again under the lock of the sale: the rows are the truth, 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -61,14 +61,15 @@ class _Batch:
     ids: Iterator[tuple[int, int]]
     now_ms: int
     left: dict[int, int] = field(init=False)
-    by_user: dict[tuple[int, int], list[AttemptStatus]] = field(init=False)
+    held: Counter[tuple[int, int]] = field(init=False)
+    failed: Counter[tuple[int, int]] = field(init=False)
     attempts: list[Attempt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.left = {sale_id: sale.left_number for sale_id, sale in self.sales.items()}
-        self.by_user = defaultdict(list)
-        for one in self.known.values():
-            self.by_user[one.flash_sale_id, one.user_id].append(one.status)
+        whose = [(one.status in HOLDING, (one.flash_sale_id, one.user_id)) for one in self.known.values()]
+        self.held = Counter(user for is_holding, user in whose if is_holding)
+        self.failed = Counter(user for is_holding, user in whose if not is_holding)
 
     def take(self, wanted: Wanted) -> tuple[Answer, Outcome]:
         """Take one of a sale's stock, or say why it cannot be had, and what Redis is to make of it."""
@@ -80,13 +81,19 @@ class _Batch:
         if sale is None or sale.brand_id != wanted.brand_id:
             refusal: Refusal | None = Refusal.NOT_FOUND
         else:
-            refusal = refusal_of(sale, self.left[sale.flash_sale_id], self.by_user[user], self.now_ms)
+            refusal = refusal_of(
+                sale,
+                self.left[sale.flash_sale_id],
+                held_number=self.held[user],
+                failed_number=self.failed[user],
+                now_ms=self.now_ms,
+            )
         if sale is None or refusal is not None:
             refusal = refusal or Refusal.NOT_FOUND
             return refusals.refused(refusal, wanted.flash_sale_id), _OUTCOMES.get(refusal, Outcome.UNDONE)
         self.left[sale.flash_sale_id] -= 1
+        self.held[user] += 1
         attempt = _new_attempt(sale, wanted, next(self.ids), self.now_ms)
-        self.by_user[user].append(attempt.status)
         self.known[_name(wanted)] = attempt
         self.attempts.append(attempt)
         return attempt, Outcome.KEPT
