@@ -59,12 +59,15 @@ class Placing:
         return order, lines
 
     async def _write(self, request: OrderRequest, now_ms: int) -> WholeOrder:
-        """Check the order and write it. When the same request was just written by another, that one counts."""
-        lines, amounts = await self._checking.check(request, now_ms)
-        order = self._order(request, await self._ids.allocate(1), amounts, now_ms)
+        """Check the order and write it. When the same request was just written by another, that one counts.
+
+        What cannot be had may be what that one has taken.
+        """
         try:
+            lines, amounts = await self._checking.check(request, now_ms)
+            order = self._order(request, await self._ids.allocate(1), amounts, now_ms)
             await self._book.write(order, lines)
-        except sqlalchemy.exc.IntegrityError:
+        except (DomainError, sqlalchemy.exc.IntegrityError):
             found = (await self._book.find(request)).found
             if found is None:
                 raise

@@ -14,6 +14,8 @@ from mesh.testing import eventually
 from order_rpc.coupon import tables as coupon_tables
 from order_rpc.goods import tables as goods_tables
 from order_rpc.order import tables
+from order_rpc.order.checking import Checking
+from order_rpc.order.domain import Amounts, OrderLine, OrderRequest
 from order_rpc.wallet import tables as wallet_tables
 from tests.order.order.coins import give_coins
 from tests.order.order.shop import BRAND, OTHER_USER, USER, Shop
@@ -132,6 +134,26 @@ async def test_a_repeated_request_is_one_order_and_gets_its_first_answer(shop: S
     other.CopyFrom(request)
     other.consignee = "Wang"
     assert (await refusal(shop.place(other))).reason == "KEY_REUSED"
+
+
+async def test_a_repeat_that_looks_before_the_order_is_there_and_checks_after_it_gets_the_order(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check, looked, is_placed = Checking.check, asyncio.Event(), asyncio.Event()
+
+    async def hold_the_first(self: Checking, request: OrderRequest, now_ms: int) -> tuple[list[OrderLine], Amounts]:
+        if not looked.is_set():
+            looked.set()
+            await is_placed.wait()
+        return await check(self, request, now_ms)
+
+    monkeypatch.setattr(Checking, "check", hold_the_first)
+    request = shop.request([(await shop.add_goods(number=1), 1)])
+    repeat = asyncio.create_task(shop.place(request))
+    await looked.wait()
+    order = await shop.place(request)
+    is_placed.set()
+    assert await repeat == order
 
 
 async def test_an_order_with_nothing_left_to_pay_is_paid_at_once(shop: Shop) -> None:
