@@ -192,7 +192,7 @@ async def test_an_outage_costs_no_attempt(post: Post) -> None:
 
     def away_at_first(message: Any) -> Exception | None:
         tries.append(message.key)
-        return AWAY if len(tries) <= 5 * ATTEMPTS_MAX else None
+        return AWAY if len(tries) <= ATTEMPTS_MAX + 2 else None
 
     post.store.refuse = away_at_first
     async with post.consuming():
