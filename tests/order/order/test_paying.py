@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
+import grpc
 import orjson
 import pytest
 import sqlalchemy as sa
@@ -13,12 +14,13 @@ import sqlalchemy as sa
 from brandmesh.messaging.v1 import messaging_pb2
 from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
 from brandmesh.order.v1 import order_pb2 as pb
-from mesh.errors import DomainError
+from brandmesh.order.v1.order_pb2_grpc import OrderServiceStub
+from mesh.errors import DomainError, from_rpc_error
 from mesh.testing import eventually
 from order_rpc.order import tables
 from order_rpc.payment import tables as payment_tables
 from tests.order.order.coins import give_coins
-from tests.order.order.shop import Shop
+from tests.order.order.shop import BRAND, Shop
 from tests.order.order.test_placing import refusal
 
 _numbers = itertools.count(1_000_000)
@@ -28,9 +30,15 @@ PROCESSING = messaging_pb2.CONSUMED_STATUS_PROCESSING
 
 
 async def open_payment(shop: Shop, order: pb.Order) -> None:
-    """Move an order as `PayOrder` does before it asks for the payment; no channel answers here."""
-    with pytest.raises(DomainError, match=r"PAYMENT_CHANNEL_UNAVAILABLE|DEADLINE_EXCEEDED"):
-        await shop.pay(order)
+    """Move an order as `PayOrder` does before it asks for the payment; no channel answers here.
+
+    Asked once and no more: a peer would ask four times, and wait seconds in between.
+    """
+    request = pb.PayOrderRequest(brand_id=BRAND, user_id=order.user_id, order_id=order.order_id)
+    async with grpc.aio.insecure_channel(shop.running.settings.listen) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await OrderServiceStub(channel).PayOrder(request)
+    assert from_rpc_error(refused.value).reason == "PAYMENT_CHANNEL_UNAVAILABLE"
     assert (await shop.get(order)).pay_status == pb.PAY_STATUS_PAYING
 
 
