@@ -35,12 +35,14 @@ class TokenBuckets:
         now = self._clock()
         tokens, filled_at = self._buckets.get(key_id, (float(self._burst), now))
         tokens = min(float(self._burst), tokens + (now - filled_at) * self._per_second)
-        if tokens < 1:
-            raise rate_limited((1 - tokens) / self._per_second)
-        self._buckets[key_id] = (tokens - 1, now)
+        is_refused = tokens < 1
+        # Who is refused is remembered too: else others would have its empty bucket forgotten, and it would be full.
+        self._buckets[key_id] = (tokens if is_refused else tokens - 1, now)
         self._buckets.move_to_end(key_id)
         if len(self._buckets) > self._buckets_max:
             self._buckets.popitem(last=False)
+        if is_refused:
+            raise rate_limited((1 - tokens) / self._per_second)
 
 
 class Budget:

@@ -42,6 +42,15 @@ async def test_bucket_gives_its_burst_then_its_rate() -> None:
         buckets.take("a")
 
 
+async def test_who_is_refused_is_not_forgotten_for_others() -> None:
+    buckets = TokenBuckets(1, 1, buckets_max=2, clock=Clock())
+    buckets.take("greedy")
+    for number in range(5):
+        buckets.take(str(number))
+        with pytest.raises(ProblemError):
+            buckets.take("greedy")
+
+
 async def test_number_of_buckets_is_bounded() -> None:
     buckets = TokenBuckets(10, 3, buckets_max=5)
     for number in range(100):
