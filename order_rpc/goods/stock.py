@@ -5,7 +5,7 @@ A hundred orders of one hot article would otherwise wait for its row one after t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -118,13 +118,18 @@ class Stock:
         """Give back what cancelled orders took, and let them take nothing any more: the effect of order.cancelled."""
         order_ids = {int(message.key) for message in messages}
         states = await storage.lock_reservations(connection, order_ids)
+        await self._give_back(connection, states)
         unknown = sorted(order_ids - states.keys())
         if unknown:
+            # Written once the goods are held, as by those who take: nobody waits for goods with a row that is wanted.
             state = RESERVATION_TRANSITIONS[None, ReservationEvent.RELEASE].value
             rows = [{"order_id": order_id, "state": state} for order_id in unknown]
             await self._database.insert_ignore(connection, tables.stock_reservation, rows)
             # Another process may have been first with one of them, and has taken its stock.
-            states |= await storage.lock_reservations(connection, unknown)
+            await self._give_back(connection, await storage.lock_reservations(connection, unknown))
+
+    async def _give_back(self, connection: AsyncConnection, states: Mapping[int, ReservationState]) -> None:
+        """Give back what those of locked reservations took that are taken, and move them on."""
         taken = [order_id for order_id, state in states.items() if state is ReservationState.TAKEN]
         if not taken:
             return
@@ -144,7 +149,8 @@ async def _look_again(
 ) -> list[DomainError | None]:
     """Take a refusal back where the order has its stock: another process may have been first with the same wish."""
     refused = [one.order_id for one, answer in zip(wanted, answers, strict=True) if answer is not None]
-    states = await storage.lock_reservations(connection, refused)
+    # Goods are held by now, and who holds a reservation may wait for them.
+    states = await storage.read_reservations(connection, refused)
     return [
         None if states.get(one.order_id) is ReservationState.TAKEN else answer
         for one, answer in zip(wanted, answers, strict=True)

@@ -15,7 +15,8 @@ from order_rpc.goods.tables import goods, stock_adjustment, stock_log, stock_res
 
 _GOODS = select_in(goods, "goods_id").order_by(goods.c.goods_id)
 _GOODS_TO_CHANGE = _GOODS.with_for_update()
-_RESERVATIONS = select_in(stock_reservation, "order_id").order_by(stock_reservation.c.order_id).with_for_update()
+_RESERVATIONS = select_in(stock_reservation, "order_id").order_by(stock_reservation.c.order_id)
+_RESERVATIONS_TO_CHANGE = _RESERVATIONS.with_for_update()
 _LOGS_OF_ORDERS = select_in(stock_log, "order_id").order_by(stock_log.c.log_id)
 
 
@@ -91,9 +92,15 @@ async def read_logs_of_orders(connection: AsyncConnection, order_ids: Collection
     return [_log(row) for row in await read_in(connection, _LOGS_OF_ORDERS, set(order_ids))]
 
 
+async def read_reservations(connection: AsyncConnection, order_ids: Collection[int]) -> dict[int, ReservationState]:
+    """Read the reservations of those orders that have one."""
+    rows = await read_in(connection, _RESERVATIONS, set(order_ids))
+    return {row.order_id: ReservationState(row.state) for row in rows}
+
+
 async def lock_reservations(connection: AsyncConnection, order_ids: Collection[int]) -> dict[int, ReservationState]:
     """Read and hold the reservations of those orders that have one."""
-    rows = await read_in(connection, _RESERVATIONS, set(order_ids))
+    rows = await read_in(connection, _RESERVATIONS_TO_CHANGE, set(order_ids))
     return {row.order_id: ReservationState(row.state) for row in rows}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from brandmesh.goods.v1 import goods_pb2 as pb
 from mesh.errors import DomainError
-from order_rpc.goods import tables
+from order_rpc.goods import storage, tables
 from order_rpc.goods.domain import RESERVATION_TRANSITIONS, Reservation, ReservationEvent, ReservationState
 from order_rpc.goods.stock import Stock
 from tests.order.goods.harness import BRAND, Store, open_store
@@ -141,6 +141,22 @@ class TestConcurrency:
             await asyncio.gather(*(store.adjust(one, 7) for one in goods))
         assert set((await store.prove_conservation()).values()) == {57}
         assert set((await store.reservations()).values()) == {"RELEASED"}
+
+    async def test_002_08_an_order_that_is_cancelled_while_it_waits_for_its_stock_waits_for_nobody_else(
+        self, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        goods = await store.create(10)
+        await store.take(1, (goods, 2))
+        async with store.process.database.write() as connection:
+            await storage.lock_goods(connection, [int(goods.goods_id)])
+            taking = asyncio.create_task(store.try_take(2, (goods, 3)))
+            await asyncio.wait([taking], timeout=0.3)  # for it to come to what is held, where it can
+            cancelling = asyncio.create_task(store.cancel(2, 1))
+            await asyncio.wait([cancelling], timeout=0.3)
+        await cancelling
+        assert await taking in {"", "STOCK_RELEASED"}
+        assert await store.prove_conservation() == {int(goods.goods_id): 10}
+        assert "database unavailable" not in capsys.readouterr().out
 
     async def test_a_caller_that_leaves_does_not_take_half(self, store: Store) -> None:
         goods = await store.create(5)
