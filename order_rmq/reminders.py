@@ -34,7 +34,9 @@ SENT_KEPT_SECONDS = 30 * 86_400
 
 _BATCH_MAX = 20
 _ORDER_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
-_ADDRESS = re.compile(r"[^\s@<>,;]{1,64}@[^\s@<>,;]{1,189}")
+_LABEL = "[A-Za-z0-9-]{1,63}"
+_ADDRESS = re.compile(rf"(?!.*=\?)[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})*", re.ASCII)
+"""As in HTML, but for encoded words (RFC 2047): as a header each would be read as the address that it encodes."""
 
 log = telemetry.logger(part="mail")
 

@@ -56,7 +56,15 @@ async def test_a_mail_that_is_refused_stops_with_the_reason(post: Post) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"to": "nobody"}, {"to": f"{SELLER}\nBcc: all@example.com"}, {"body": "[]"}, {"body": "{"}]
+    "fields",
+    [
+        {"to": "nobody"},
+        {"to": f"{SELLER}\nBcc: all@example.com"},
+        {"to": "=?utf-8?q?another?=@example.com"},
+        {"to": "(\x7f).@example.com"},
+        {"body": "[]"},
+        {"body": "{"},
+    ],
 )
 async def test_003_09_what_cannot_be_read_stops_alone(post: Post, fields: dict[str, str]) -> None:
     await post.remind(1, **fields)
