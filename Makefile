@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 
+# Tests are compiled once a change, where they would otherwise be by each of the processes that run them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
