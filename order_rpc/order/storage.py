@@ -6,6 +6,7 @@ Every function takes a connection whose transaction the caller opened.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, TypeAlias
@@ -31,10 +32,15 @@ from order_rpc.order.domain import (
 from order_rpc.order.tables import order_goods, order_refund, order_step, orders
 
 _ORDERS_TO_CHANGE = select_in(orders, "order_id").order_by(orders.c.order_id).with_for_update()
-_ORDERS_OF_REQUESTS = select_in(orders, "request_id").where(orders.c.brand_id == sa.bindparam("brand_id"))
+_ORDERS_OF_REQUESTS = select_in(orders, "request_id").where(
+    orders.c.brand_id == sa.bindparam("brand_id"), orders.c.user_id.in_(sa.bindparam("user_ids", expanding=True))
+)
 _LINES = select_in(order_goods, "order_id").order_by(order_goods.c.order_id, order_goods.c.position)
 RequestName: TypeAlias = tuple[int, int, str]
 """brand_id, user_id, request_id."""
+
+_REQUESTS_MAX = 50
+"""Requests that one statement looks for: each of their ids with each of their users."""
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(Order))
 
@@ -64,17 +70,21 @@ async def read_orders_of_requests(
     connection: AsyncConnection, requests: Collection[RequestName]
 ) -> dict[RequestName, Order]:
     """Read the orders that requests made."""
-    by_brand: dict[int, set[RequestName]] = {}
-    for name in requests:
-        by_brand.setdefault(name[0], set()).add(name)
     found: dict[RequestName, Order] = {}
-    for brand_id, names in by_brand.items():
-        request_ids = {request_id for _, _, request_id in names}
-        for row in await read_in(connection, _ORDERS_OF_REQUESTS, request_ids, brand_id=brand_id):
-            name = (row.brand_id, row.user_id, row.request_id)
-            if name in names:
-                found[name] = _order(row)
+    for brand_id, of_brand in itertools.groupby(sorted(set(requests)), key=lambda name: name[0]):
+        names = list(of_brand)
+        for start in range(0, len(names), _REQUESTS_MAX):
+            found |= await _read_orders_of_some(connection, brand_id, set(names[start : start + _REQUESTS_MAX]))
     return found
+
+
+async def _read_orders_of_some(
+    connection: AsyncConnection, brand_id: int, names: Collection[RequestName]
+) -> dict[RequestName, Order]:
+    request_ids, user_ids = {request_id for _, _, request_id in names}, sorted({user_id for _, user_id, _ in names})
+    rows = await read_in(connection, _ORDERS_OF_REQUESTS, request_ids, brand_id=brand_id, user_ids=user_ids)
+    by_name = {(row.brand_id, row.user_id, row.request_id): row for row in rows}
+    return {name: _order(by_name[name]) for name in names if name in by_name}
 
 
 async def lock_orders(connection: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:

@@ -63,7 +63,7 @@ orders = sa.Table(
     _number("expire_time_ms"),
     _text("cancel_reason", 64),
     _text("cancel_remark", 500),
-    # In this order requests of many users are found by one IN list.
+    # In this order requests of many users are found by two IN lists.
     sa.UniqueConstraint("brand_id", "request_id", "user_id", name="orders_request"),
     sa.Index("orders_by_user", "brand_id", "user_id", "order_id"),
     sa.Index("orders_by_seller", "brand_id", "seller_id", "order_id"),

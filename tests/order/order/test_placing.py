@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from brandmesh.order.v1 import order_pb2 as pb
 from mesh.errors import DomainError
+from mesh.statements import read_in
 from mesh.testing import eventually
 from order_rpc.coupon import tables as coupon_tables
 from order_rpc.goods import tables as goods_tables
-from order_rpc.order import tables
+from order_rpc.order import storage, tables
 from order_rpc.order.checking import Checking
 from order_rpc.order.domain import Amounts, OrderLine, OrderRequest
 from order_rpc.wallet import tables as wallet_tables
@@ -154,6 +155,27 @@ async def test_a_repeat_that_looks_before_the_order_is_there_and_checks_after_it
     order = await shop.place(request)
     is_placed.set()
     assert await repeat == order
+
+
+async def test_a_request_is_looked_for_among_those_of_its_user_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goods, read = await shop.add_goods(number=50), []
+
+    async def count_rows(*arguments: Any, **further: Any) -> list[sa.Row[Any]]:
+        rows = await read_in(*arguments, **further)
+        read.append(len(rows))
+        return rows
+
+    requests = [shop.request([(goods, 1)], user_id=str(user), request_id="order-1") for user in range(100, 110)]
+    orders = await asyncio.gather(*(shop.place(request) for request in requests))
+    assert len({order.order_id for order in orders}) == len(requests)
+    names = [(BRAND, int(request.user_id), request.request_id) for request in requests[:2]]
+    monkeypatch.setattr(storage, "read_in", count_rows)
+    async with shop.running.database.read() as connection:
+        found = await storage.read_orders_of_requests(connection, names)
+    assert [str(found[name].order_id) for name in names] == [order.order_id for order in orders[:2]]
+    assert read == [2]
 
 
 async def test_an_order_with_nothing_left_to_pay_is_paid_at_once(shop: Shop) -> None:
