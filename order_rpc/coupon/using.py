@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -56,15 +54,8 @@ class CouponUsing:
             poison=(IntegrityError,),
         )  # fmt: skip
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._using.close()
 
     async def use(self, wish: Wish) -> None:
@@ -100,14 +91,20 @@ class CouponUsing:
         """Give back what cancelled orders use, and let them use nothing any more: the effect of order.cancelled."""
         order_ids = {int(message.key) for message in messages}
         uses = await storage.lock_uses(connection, order_ids)
+        await _give_back(connection, uses.values())
         unknown = sorted(order_ids - uses.keys())
         if unknown:
+            # Written once coupons are held, as by those who use: nobody waits for coupons with a row that is wanted.
             state = USE_TRANSITIONS[None, UseEvent.RELEASE]
             rows = [storage.use_row(Use(order_id, 0, state)) for order_id in unknown]
             await self._database.insert_ignore(connection, tables.coupon_use, rows)
             # Another process may have been first with one of them, and has used a coupon.
-            uses |= await storage.lock_uses(connection, unknown)
-        used = [use for use in uses.values() if use.state is UseState.USED]
-        await storage.lock_coupons(connection, [use.coupon_id for use in used])
-        await storage.release_uses(connection, used)
-        await storage.give_back_coupons(connection, used)
+            await _give_back(connection, (await storage.lock_uses(connection, unknown)).values())
+
+
+async def _give_back(connection: AsyncConnection, uses: Iterable[Use]) -> None:
+    """Give back the coupons of those of locked uses that have one, and move them on."""
+    used = [use for use in uses if use.state is UseState.USED]
+    await storage.lock_coupons(connection, [use.coupon_id for use in used])
+    await storage.release_uses(connection, used)
+    await storage.give_back_coupons(connection, used)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.coupon.v1 import coupon_pb2
@@ -18,7 +19,7 @@ from order_rpc.host import Host
 async def add(host: Host) -> None:
     """Serve coupons in this process."""
     await host.migrate(Path(__file__).parent)
-    using = await host.stack.enter_async_context(CouponUsing(host.database))
+    using = await host.stack.enter_async_context(aclosing(CouponUsing(host.database)))
     coupons = Coupons(host.database, IdAllocator(host.database, tables.id_block))
     effects = {("order", "cancelled"): using.release_all}
     host.mailboxes.add("coupon", Mailbox(inbox=Inbox(host.database, "coupon", tables.consumed_message, effects)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import aclosing
 from pathlib import Path
 
 import grpc
@@ -13,7 +14,7 @@ from brandmesh.coupon.v1 import coupon_pb2 as pb
 from mesh.errors import DomainError
 from mesh.messages import ReceivedMessage
 from mesh.timestamps import to_ms
-from order_rpc.coupon import tables
+from order_rpc.coupon import storage, tables
 from order_rpc.coupon.domain import USE_TRANSITIONS, UseEvent, UseState, Wish
 from order_rpc.coupon.using import CouponUsing
 from tests.order.coupon.harness import BRAND, USER, Desk, now_ms, open_desk
@@ -190,16 +191,39 @@ class TestGivingBack:
             assert await desk.get(coupon) == coupon
             assert (await uses(desk))[order_id][1] == "RELEASED"
 
+    async def test_an_order_that_is_cancelled_while_it_waits_for_its_coupon_waits_for_nobody_else(
+        self, desk: Desk, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        used, other = await desk.issue(), await desk.issue()
+        await desk.use(used, 1)
+        wishes = [Wish(BRAND, USER, int(other.coupon_id), 2), Wish(BRAND, USER, int(used.coupon_id), 3)]
+        async with aclosing(CouponUsing(desk.process.database)) as using:
+            async with desk.process.database.write() as connection:
+                await storage.lock_coupons(connection, [int(other.coupon_id)])
+                calls = asyncio.gather(*map(using.use, wishes), return_exceptions=True)
+                await asyncio.wait([calls], timeout=0.3)  # for them to come to what is held, where they can
+                cancelling = asyncio.create_task(desk.cancel(2, 1))
+                await asyncio.wait([cancelling], timeout=0.3)
+            await cancelling
+            first, second = [one.reason if isinstance(one, DomainError) else one for one in await calls]
+        assert first in {None, "COUPON_RELEASED"}
+        assert second in {None, "COUPON_USED"}
+        assert {order_id: state for order_id, (_, state) in (await uses(desk)).items() if order_id != 3} == {
+            1: "RELEASED", 2: "RELEASED",
+        }  # fmt: skip
+        assert await desk.get(other) == other
+        assert "database unavailable" not in capsys.readouterr().out
+
     async def test_a_key_that_is_no_order_is_a_failure_that_no_retry_mends(self, desk: Desk) -> None:
         message = ReceivedMessage("order", 1, "order", "cancelled", "x" * 10, "{}")
-        async with CouponUsing(desk.process.database) as using, desk.process.database.write() as connection:
+        async with aclosing(CouponUsing(desk.process.database)) as using, desk.process.database.write() as connection:
             with pytest.raises(ValueError, match="invalid literal"):
                 await using.release_all(connection, [message])
 
 
 async def test_a_caller_that_leaves_does_not_take_the_coupon_half(desk: Desk) -> None:
     coupon = await desk.issue()
-    async with CouponUsing(desk.process.database) as using:
+    async with aclosing(CouponUsing(desk.process.database)) as using:
         wish = Wish(BRAND, USER, int(coupon.coupon_id), 1)
         call = asyncio.create_task(using.use(wish))
         await asyncio.sleep(0)
