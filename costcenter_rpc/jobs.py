@@ -11,8 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 import sqlalchemy as sa
@@ -86,15 +85,8 @@ class Jobs:
             self._store_batch, name="the job store", batch_max=1000, pending_max=50_000
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._store.close()
 
     async def store_all(self, operations: Sequence[JobOperation]) -> list[int | BaseException]:

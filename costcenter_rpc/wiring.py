@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.costcenter.v1 import costcenter_pb2
@@ -29,7 +30,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     if settings.migrate:
         await migrations.upgrade(database, MIGRATIONS)
     bus = connect_bus(settings.bus_url, settings.redis_url, consumer="costcenter_rpc")
-    async with Ledger(database, settings.policy) as ledger, Jobs(database, ledger, bus) as jobs:
+    async with aclosing(Ledger(database, settings.policy)) as ledger, aclosing(Jobs(database, ledger, bus)) as jobs:
         cost_center = CostCenter(database, ledger)
         services = costcenter_pb2.DESCRIPTOR.services_by_name
         server = Server(settings)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 
 from brandmesh.messagecenter.v1 import messagecenter_pb2 as pb
 from brandmesh.messagecenter.v1.messagecenter_pb2_grpc import ImRecordServiceStub
@@ -32,15 +30,8 @@ class ImRecords:
             self._record, name="recording outcomes", batch_max=_OUTCOMES_A_CALL, pending_max=_PENDING_MAX
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._outcomes.close()
 
     async def claim(self, record_ids: Sequence[int]) -> list[pb.ImDelivery]:

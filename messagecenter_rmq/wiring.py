@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 from mesh.bus.connect import connect_bus
 from mesh.channel import Peer
@@ -21,12 +22,12 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     bus = connect_bus(settings.bus_url, settings.redis_url, consumer="messagecenter_rmq")
     records_peer = Peer("messagecenter_rpc", settings.peer_messagecenter, message_bytes_max=settings.message_bytes_max)
     txim_peer = Peer("txim_rpc", settings.peer_txim, message_bytes_max=settings.message_bytes_max)
-    async with ImRecords(records_peer, name_of_this_start(), settings.lease_seconds) as records:
+    async with aclosing(ImRecords(records_peer, name_of_this_start(), settings.lease_seconds)) as records:
         limits = SendLimits(settings.sends_in_flight_max, settings.send_timeout_seconds)
         sender = Sender(records, TxIm(txim_peer, settings.send_timeout_seconds), limits)
         pipeline = Pipeline(records, sender, settings.batch_recipients_max, settings.lease_seconds, stop)
         worker = Worker(bus, [route(settings, ImRecordHandler(pipeline))], handlers_max=settings.handlers_max)
-        async with pipeline, asyncio.TaskGroup() as group:
+        async with aclosing(pipeline), asyncio.TaskGroup() as group:
             group.create_task(worker.run(stop, settings.drain_seconds))
             group.create_task(sweep(settings, records).run(stop))
     await records_peer.close()

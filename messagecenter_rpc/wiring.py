@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.messagecenter.v1 import messagecenter_pb2
@@ -43,7 +44,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     peer = Peer("txim_rpc", settings.peer_txim, message_bytes_max=settings.message_bytes_max)
     bus = connect_bus(settings.bus_url, settings.redis_url, consumer="messagecenter_rpc")
     publisher, ids = Publisher(database, bus), IdAllocator(database, id_block)
-    async with Accepting(database, ids, publisher) as accepting:
+    async with aclosing(Accepting(database, ids, publisher)) as accepting:
         services = messagecenter_pb2.DESCRIPTOR.services_by_name
         server = Server(settings)
         server.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 from mesh.bus.connect import connect_bus
 from mesh.channel import Peer
@@ -36,8 +37,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     leases = Leases(name_of_this_start(), settings.claim_lease_seconds, settings.submit_lease_seconds)
     paces = Paces(settings.pace_before_sending_seconds, settings.pace_after_sending_seconds)
     async with (
-        SmsDispatches(sms_peer, leases, paces) as dispatches,
-        CostCenter(cost_peer, paces) as cost_center,
+        aclosing(SmsDispatches(sms_peer, leases, paces)) as dispatches,
+        aclosing(CostCenter(cost_peer, paces)) as cost_center,
         open_provider_accounts(settings.provider_accounts) as accounts,
         asyncio.TaskGroup() as group,
     ):

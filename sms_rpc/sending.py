@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import grpc
 from sqlalchemy.exc import IntegrityError
@@ -58,15 +56,8 @@ class Sending:
             self._send_batch, name="sending of batches", batch_max=1, pending_max=32, in_flight_max=2, key=_brand
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._small.close()
         await self._large.close()
 

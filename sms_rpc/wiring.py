@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.sms.v1 import sms_pb2
@@ -40,7 +41,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
     bus = connect_bus(settings.bus_url, settings.redis_url, consumer="sms_rpc")
     cost_center, publisher = CostCenter(peer), Publisher(bus)
     ids = IdAllocator(database, id_block)
-    async with Sending(database, ids, cost_center, publisher) as sending:
+    async with aclosing(Sending(database, ids, cost_center, publisher)) as sending:
         services = sms_pb2.DESCRIPTOR.services_by_name
         server = Server(settings)
         server.add(

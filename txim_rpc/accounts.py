@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from mesh.coalesce import Coalescer, own
 from mesh.database import Database
@@ -47,15 +46,8 @@ class Accounts:
             poison=(_RefusedTogetherError,),
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._imports.close()
 
     async def ensure(self, accounts: Sequence[Account]) -> dict[str, Failure]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -53,7 +53,7 @@ async def open_server(settings: Settings, clock: Callable[[], float] = time.time
         session = await stack.enter_async_context(open_session(settings))
         commands = Commands(build_tencent(settings, session, clock), clock)
         accounts = await stack.enter_async_context(
-            Accounts(database, commands, cached_max=settings.accounts_cached_max)
+            aclosing(Accounts(database, commands, cached_max=settings.accounts_cached_max))
         )
         server = Server(settings)
         server.add(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from mesh.coalesce import Coalescer
 from mesh.errors import DomainError
@@ -43,15 +41,8 @@ class Buying:
         )
         self._under_way: set[asyncio.Task[list[Answer | BaseException]]] = set()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         if self._under_way:
             await asyncio.wait(self._under_way)
         await self._admitting.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.flashsale.v1 import flash_sale_pb2
@@ -37,8 +38,10 @@ async def add(host: Host) -> None:
     ids = IdAllocator(database, tables.id_block)
     admission = Admission(redis)
     loading = Loading(database, admission)
-    writing = await stack.enter_async_context(Writing(database, admission, outbox, ids, OrderIds(host.peer("order"))))
-    buying = await stack.enter_async_context(Buying(Entrance(admission, loading), writing))
+    writing = await stack.enter_async_context(
+        aclosing(Writing(database, admission, outbox, ids, OrderIds(host.peer("order"))))
+    )
+    buying = await stack.enter_async_context(aclosing(Buying(Entrance(admission, loading), writing)))
     outcomes = Outcomes(
         database,
         admission,

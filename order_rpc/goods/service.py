@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -52,15 +50,8 @@ class GoodsCatalogue:
             self._read_all, name="the goods", batch_max=READS_MAX, pending_max=PENDING_MAX
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._reading.close()
 
     async def create(self, brand_id: int, request_id: str, description: Description, goods_number: int) -> Goods:

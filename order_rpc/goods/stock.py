@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -72,15 +70,8 @@ class Stock:
             poison=(sqlalchemy.exc.IntegrityError,),
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._taking.close()
 
     async def take(self, wanted: Reservation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.goods.v1 import goods_pb2
@@ -18,9 +19,9 @@ from order_rpc.host import Host
 async def add(host: Host) -> None:
     """Serve goods in this process."""
     await host.migrate(Path(__file__).parent)
-    stock = await host.stack.enter_async_context(Stock(host.database))
+    stock = await host.stack.enter_async_context(aclosing(Stock(host.database)))
     ids = IdAllocator(host.database, tables.id_block)
-    catalogue = await host.stack.enter_async_context(GoodsCatalogue(host.database, ids))
+    catalogue = await host.stack.enter_async_context(aclosing(GoodsCatalogue(host.database, ids)))
     effects = {("order", "cancelled"): stock.release_all}
     host.mailboxes.add("goods", Mailbox(inbox=Inbox(host.database, "goods", tables.consumed_message, effects)))
     service = goods_pb2.DESCRIPTOR.services_by_name["GoodsService"]

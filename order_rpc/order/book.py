@@ -6,8 +6,7 @@ A transaction takes some milliseconds, whether it is for one order or for a hund
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import NamedTuple, Self, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -53,15 +52,8 @@ class OrderBook:
             self._confirm_all, name="the confirmations", batch_max=BATCH_MAX, pending_max=PENDING_MAX
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         for coalescer in (self._finding, self._writing, self._confirming):
             await coalescer.close()
 

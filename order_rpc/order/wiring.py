@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.order.v1 import order_pb2
@@ -36,7 +37,7 @@ async def add(host: Host) -> None:
         confirm_ms_max=int(settings.order_confirm_seconds * 1000),
         lifetime_ms=settings.order_lifetime_minutes * 60_000,
     )
-    book = await host.stack.enter_async_context(OrderBook(database, outbox, policy))
+    book = await host.stack.enter_async_context(aclosing(OrderBook(database, outbox, policy)))
     placing = Placing(
         book,
         ids=ids,

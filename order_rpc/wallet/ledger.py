@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,15 +61,8 @@ class Ledger:
             poison=(Exception,),
         )
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Take nothing more, and finish what was taken."""
         await self._taking.close()
 
     async def take(self, wanted: TakeCoins) -> Answer:

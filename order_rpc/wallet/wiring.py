@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 
 from brandmesh.wallet.v1 import wallet_pb2
@@ -28,7 +29,7 @@ async def add(host: Host) -> None:
     """Serve wallets in this process."""
     await host.migrate(Path(__file__).parent)
     database = host.database
-    ledger = await host.stack.enter_async_context(Ledger(database))
+    ledger = await host.stack.enter_async_context(aclosing(Ledger(database)))
     outbox = host.outbox("wallet", tables.produced_message)
     recharges = Recharges(
         database,

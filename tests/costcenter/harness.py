@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +149,7 @@ async def running(url: str, policy: Policy = POLICY, clock: Clock | None = None)
     database = ClockedDatabase(url, clock)
     bus = SwitchedBus(lambda: clock.now_ms)
     try:
-        async with Ledger(database, policy) as ledger, Jobs(database, ledger, bus) as jobs:
+        async with aclosing(Ledger(database, policy)) as ledger, aclosing(Jobs(database, ledger, bus)) as jobs:
             yield Center(clock, database, bus, ledger, jobs, CostCenter(database, ledger))
     finally:
         await bus.close()

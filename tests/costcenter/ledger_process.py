@@ -12,7 +12,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -82,7 +82,7 @@ def told(answer: Answer | BaseException) -> str:
 
 async def stop(url: str, what: str, point: str) -> None:
     database = StoppingDatabase(url)
-    async with Ledger(database, Policy()) as ledger, Jobs(database, ledger, MemoryBus()) as jobs:
+    async with aclosing(Ledger(database, Policy())) as ledger, aclosing(Jobs(database, ledger, MemoryBus())) as jobs:
         for operation in ACKNOWLEDGED:
             say({operation.request_id: told(await ledger.apply(operation))})  # type: ignore[union-attr]  # requests all
         database.stop_at = point
@@ -94,7 +94,7 @@ async def stop(url: str, what: str, point: str) -> None:
 
 async def race(url: str, num: str) -> None:
     database = Database(url)
-    async with Ledger(database, Policy()) as ledger:
+    async with aclosing(Ledger(database, Policy())) as ledger:
         say({"ready": ""})
         await asyncio.to_thread(sys.stdin.readline)
         for start in range(0, RACES, RACERS_AT_ONCE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -224,12 +224,14 @@ async def _open_process(  # what a test has in its hands
 ) -> Process:
     settings = settings_of(**changes)
     stop = asyncio.Event()
-    records = await stack.enter_async_context(ImRecords(messagecenter, name, settings.lease_seconds, clock.seconds))
+    records = await stack.enter_async_context(
+        aclosing(ImRecords(messagecenter, name, settings.lease_seconds, clock.seconds))
+    )
     txim = TxIm(txim_peer, settings.send_timeout_seconds, clock.seconds)
     limits = SendLimits(settings.sends_in_flight_max, settings.send_timeout_seconds)
     sender = Sender(records, txim, limits, clock.seconds)
     pipeline = await stack.enter_async_context(
-        Pipeline(records, sender, settings.batch_recipients_max, settings.lease_seconds, stop)
+        aclosing(Pipeline(records, sender, settings.batch_recipients_max, settings.lease_seconds, stop))
     )
     handler = ImRecordHandler(pipeline)
     return Process(records, txim, pipeline, handler, consumer.route(settings, handler), stop)

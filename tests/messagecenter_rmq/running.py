@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,7 +56,7 @@ async def start_messagecenter(  # noqa: PLR0917  # what a test has in its hands
     """Start messagecenter_rpc on an empty database."""
     database = await _database(directory, "messagecenter", MESSAGECENTER_MIGRATIONS, tables.metadata, clock, stack)
     ids, publisher = IdAllocator(database, tables.id_block), Publisher(database, bus)
-    accepting = await stack.enter_async_context(Accepting(database, ids, publisher))
+    accepting = await stack.enter_async_context(aclosing(Accepting(database, ids, publisher)))
     services = messagecenter_pb2.DESCRIPTOR.services_by_name
     server = Server(_settings())
     server.add(
@@ -91,7 +91,9 @@ async def start_txim(
     database = await _database(directory, "txim", TXIM_MIGRATIONS, txim_tables.metadata, clock, stack)
     session = await stack.enter_async_context(open_session(settings))
     commands = Commands(build_tencent(settings, session), clock.seconds)
-    accounts = await stack.enter_async_context(Accounts(database, commands, cached_max=settings.accounts_cached_max))
+    accounts = await stack.enter_async_context(
+        aclosing(Accounts(database, commands, cached_max=settings.accounts_cached_max))
+    )
     server = Server(_settings())
     server.add(
         txim_pb2_grpc.add_TxImServiceServicer_to_server,

@@ -357,7 +357,7 @@ async def test_what_is_not_finished_in_time_is_taken_up_by_another(chain: Chain)
     with pytest.raises(asyncio.CancelledError):
         await working
     async with asyncio.timeout(1):
-        await chain.first.pipeline.__aexit__(None, None, None)
+        await chain.first.pipeline.aclose()
     await chain.go_on(LATER, chain.second)
     assert await chain.statuses(call_id) == ["SENT"]
     assert chain.tencent.inboxes == {kitchen: [TEXT]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -91,7 +91,7 @@ class Parts:
 
 async def build(database: Database, bus: MemoryBus, stack: AsyncExitStack) -> Parts:
     publisher, ids = Publisher(database, bus), IdAllocator(database, tables.id_block)
-    return Parts(await stack.enter_async_context(Accepting(database, ids, publisher)), publisher, ids)
+    return Parts(await stack.enter_async_context(aclosing(Accepting(database, ids, publisher))), publisher, ids)
 
 
 async def serve(database: Database, bus: MemoryBus, txim: Peer, stack: AsyncExitStack) -> Peer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -192,8 +192,10 @@ async def open_process(
     It does not give way unless a test is about that: one that has a single message stand still would wait for it.
     """
     leases = Leases(name, CLAIM_SECONDS, SUBMIT_SECONDS)
-    dispatches = await stack.enter_async_context(SmsDispatches(mesh.sms_peer, leases, _NO_PACES, mesh.clock.seconds))
-    cost_center = await stack.enter_async_context(CostCenter(mesh.center_peer, _NO_PACES))
+    dispatches = await stack.enter_async_context(
+        aclosing(SmsDispatches(mesh.sms_peer, leases, _NO_PACES, mesh.clock.seconds))
+    )
+    cost_center = await stack.enter_async_context(aclosing(CostCenter(mesh.center_peer, _NO_PACES)))
     giving_way = GivingWay(giving_way_seconds)
     handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), giving_way, mesh.clock.seconds)
     callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus, giving_way)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,8 +49,8 @@ async def running_sms(directory: Path) -> AsyncIterator[SmsMesh]:
             directory, "costcenter", (COST_CENTER_MIGRATIONS, cost_center_tables.metadata)
         )
         center_database = _open(center_url, clock, stack)
-        ledger = await stack.enter_async_context(Ledger(center_database, Policy()))
-        jobs = await stack.enter_async_context(Jobs(center_database, ledger, bus))
+        ledger = await stack.enter_async_context(aclosing(Ledger(center_database, Policy())))
+        jobs = await stack.enter_async_context(aclosing(Jobs(center_database, ledger, bus)))
         center_peer = await _serve_cost_center(center_database, ledger, jobs, faults, stack)
         database = _open(await prepare(directory), clock, stack)
         parts = await build(database, bus, center_peer, stack)
@@ -85,7 +85,7 @@ async def build(database: Database, bus: MemoryBus, center_peer: Peer, stack: As
     """Build what one process of sms_rpc holds."""
     cost_center, publisher, ids = CostCenterClient(center_peer), Publisher(bus), IdAllocator(database, tables.id_block)
     return Parts(
-        sending=await stack.enter_async_context(Sending(database, ids, cost_center, publisher)),
+        sending=await stack.enter_async_context(aclosing(Sending(database, ids, cost_center, publisher))),
         messages=Messages(database, cost_center),
         dispatching=Dispatching(database),
         receipts=Receipts(database),

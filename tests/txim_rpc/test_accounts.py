@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -68,7 +68,7 @@ async def running_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     database = Database(settings.database_url)
     async with open_session(settings) as session:
         commands = Commands(build_tencent(settings, session))
-        async with Accounts(database, commands, cached_max=settings.accounts_cached_max) as accounts:
+        async with aclosing(Accounts(database, commands, cached_max=settings.accounts_cached_max)) as accounts:
             yield accounts
     await database.close()
 

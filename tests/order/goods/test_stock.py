@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from contextlib import aclosing
 from pathlib import Path
 
 import grpc
@@ -160,7 +161,7 @@ class TestConcurrency:
 
     async def test_a_caller_that_leaves_does_not_take_half(self, store: Store) -> None:
         goods = await store.create(5)
-        async with Stock(store.process.database) as stock:
+        async with aclosing(Stock(store.process.database)) as stock:
             wanted = Reservation(BRAND, 1, ((int(goods.goods_id), 2),))
             call = asyncio.create_task(stock.take(wanted))
             await asyncio.sleep(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -229,8 +229,8 @@ async def _start_cost_center(directory: Path, stack: AsyncExitStack) -> str:
     scripts, metadata = cost_center_wiring.MIGRATIONS, cost_center_tables.metadata
     database = Database(await empty_database(directory, "costcenter", (scripts, metadata)))
     stack.push_async_callback(database.close)
-    ledger = await stack.enter_async_context(Ledger(database, Policy()))
-    jobs = await stack.enter_async_context(Jobs(database, ledger, MemoryBus()))
+    ledger = await stack.enter_async_context(aclosing(Ledger(database, Policy())))
+    jobs = await stack.enter_async_context(aclosing(Jobs(database, ledger, MemoryBus())))
     server = Server(RpcSettings(database_url="unused", listen="127.0.0.1:0", drain_seconds=0.5))
     server.add(
         add_CostCenterServiceServicer_to_server,

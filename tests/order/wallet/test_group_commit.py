@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -66,7 +66,7 @@ async def database(tmp_path: Path) -> AsyncIterator[BreakingDatabase]:
 
 @pytest_asyncio.fixture
 async def ledger(database: BreakingDatabase) -> AsyncIterator[Ledger]:
-    async with Ledger(database) as one:
+    async with aclosing(Ledger(database)) as one:
         yield one
 
 
