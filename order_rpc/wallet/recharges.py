@@ -71,8 +71,6 @@ class Recharges:
         recharge, is_new = await self._prepare(wanted)
         if recharge.pay_url:
             return recharge
-        if recharge.status is RechargeStatus.EXPIRED:
-            raise refusals.recharge_expired(recharge.recharge_id)
         try:
             pay_url = await self._payments.open(recharge)
         except DomainError as error:
@@ -135,7 +133,10 @@ class Recharges:
             log.info("late money is paid back", recharge_id=message.key, body=message.body_text)
 
     async def _prepare(self, wanted: RechargeRequest) -> tuple[Recharge, bool]:
-        """Answer the recharge of a request, and whether there was none and it was written now. Raises KEY_REUSED."""
+        """Answer the recharge of a request, and whether there was none and it was written now.
+
+        Raises KEY_REUSED, and RECHARGE_EXPIRED for one that has no payment and can have none any more.
+        """
         recharge_id = await self._ids.allocate(1)
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
@@ -149,6 +150,8 @@ class Recharges:
             )
         if found is None or (found.amount_fen, found.channel) != (wanted.amount_fen, wanted.channel):
             raise refusals.key_reused(wanted.request_id)
+        if not found.pay_url and found.is_over(now_ms):
+            raise refusals.recharge_expired(found.recharge_id)
         return found, found.recharge_id == recharge_id
 
     async def _record(self, recharge_id: int, pay_url: str) -> Recharge:

@@ -173,6 +173,18 @@ async def test_one_that_expires_while_its_payment_opens_is_refused_and_closed(ti
     assert (to, what) == ("payment", "payment.close_wanted")
 
 
+async def test_one_whose_time_is_over_opens_no_payment_though_no_sweep_has_come(till: Till) -> None:
+    till.desk.refusal = payment_refusal("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE)
+    with refused("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
+        await till.recharge(request_id="one")
+    (row,) = await till.running.rows(tables.recharge)
+    await till.run_out(pb.Recharge(recharge_id=str(row["recharge_id"])))
+    till.desk.refusal = None
+    with refused("RECHARGE_EXPIRED", PRECONDITION):
+        await till.recharge(request_id="one")
+    assert till.desk.opened == {}
+
+
 async def test_one_whose_payment_is_closed_is_expired_to_its_user(till: Till) -> None:
     till.desk.refusal = payment_refusal("PAYMENT_CLOSED", PRECONDITION)
     with refused("RECHARGE_EXPIRED", PRECONDITION):
