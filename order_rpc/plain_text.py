@@ -1,4 +1,7 @@
-"""Reading texts that people write. No display shows control characters, and PostgreSQL stores no NUL."""
+"""Reading texts that people write.
+
+No display shows control characters, PostgreSQL stores no NUL, and a name with line breaks could write into a mail.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -10,10 +9,6 @@ from typing import NamedTuple
 
 FAILED_ATTEMPTS_MAX = 100
 """Attempts of a user in one sale that may come to nothing: each holds stock for a while, and is read with the next."""
-
-_NOT_IN_TEXTS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""PostgreSQL stores no NUL, and a name with line breaks would write into the mail that reminds a seller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +115,6 @@ class Wanted(NamedTuple):
 def is_same_request(attempt: Attempt, wanted: Wanted) -> bool:
     """Whether an attempt is what a repeat of its request asks for."""
     return (attempt.address, attempt.consignee) == (wanted.address, wanted.consignee)
-
-
-def refuse_text(text: str) -> str | None:
-    """Say what is wrong with a text of several lines."""
-    return "must have no control characters but tabs and line breaks" if _NOT_IN_TEXTS.search(text) else None
-
-
-def refuse_name(text: str) -> str | None:
-    """Say what is wrong with a text of one line."""
-    return "must have no control characters" if _NOT_IN_NAMES.search(text) else None
-
-
-def refuse_wanted(wanted: Wanted) -> tuple[str, str] | None:
-    """Say which field of a request is wrong, and what with it."""
-    if not wanted.user_id:
-        # In an order it says that the brand sells.
-        return "user_id", "must be the id of a user, above 0"
-    if fault := refuse_text(wanted.address):
-        return "address", fault
-    fault = refuse_name(wanted.consignee)
-    return ("consignee", fault) if fault else None
 
 
 class Refusal(IntEnum):

@@ -11,8 +11,9 @@ import grpc
 
 from mesh.errors import DomainError, invalid_field
 from order_rpc.flash_sale.admission import Admission, Verdict
-from order_rpc.flash_sale.domain import Refusal, Wanted, refuse_wanted
+from order_rpc.flash_sale.domain import Refusal, Wanted
 from order_rpc.flash_sale.loading import Loading
+from order_rpc.plain_text import read_name, read_text
 
 Admitted: TypeAlias = Verdict | Refusal | DomainError
 
@@ -29,11 +30,12 @@ class Entrance:
         by_sale: dict[tuple[int, int], list[int]] = defaultdict(list)
         answers: list[Admitted] = [Refusal.NOT_FOUND] * len(wanted)
         for position, one in enumerate(wanted):
-            fault = refuse_wanted(one)
-            if fault is None:
-                by_sale[one.brand_id, one.flash_sale_id].append(position)
+            try:
+                _check(one)
+            except DomainError as refusal:
+                answers[position] = refusal
             else:
-                answers[position] = invalid_field(*fault)
+                by_sale[one.brand_id, one.flash_sale_id].append(position)
         decided = await asyncio.gather(
             *(self._admit(*sale, [wanted[position] for position in positions]) for sale, positions in by_sale.items())
         )
@@ -53,6 +55,14 @@ class Entrance:
         except DomainError as error:
             return [error] * len(wanted)
         return [_lost_again()] * len(wanted) if admitted is None else admitted
+
+
+def _check(wanted: Wanted) -> None:
+    if not wanted.user_id:
+        # In an order it says that the brand sells.
+        raise invalid_field("user_id", "must be the id of a user, above 0")
+    read_text(wanted.address, "address")
+    read_name(wanted.consignee, "consignee")
 
 
 def _lost_again() -> DomainError:

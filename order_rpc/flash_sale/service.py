@@ -12,8 +12,9 @@ from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
 from mesh.ids import IdAllocator
 from order_rpc.flash_sale import refusals, storage, tables
-from order_rpc.flash_sale.domain import Attempt, Buyer, FlashSale, refuse_name, refuse_text
+from order_rpc.flash_sale.domain import Attempt, Buyer, FlashSale
 from order_rpc.flash_sale.loading import Loading
+from order_rpc.plain_text import read_name, read_text
 
 log = telemetry.logger(part="flash sales")
 
@@ -130,10 +131,8 @@ class FlashSales:
 
 
 def _check(description: Description, now_ms: int) -> None:
-    if fault := refuse_name(description.goods_name):
-        raise invalid_field("goods_name", fault)
-    if fault := refuse_text(description.goods_desc):
-        raise invalid_field("goods_desc", fault)
+    read_name(description.goods_name, "goods_name")
+    read_text(description.goods_desc, "goods_desc")
     if description.start_time_ms >= description.end_time_ms:
         raise invalid_field("end_time", "must be later than start_time")
     if description.end_time_ms <= now_ms:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from mesh.errors import DomainError, invalid_field
 from order_rpc.order import refusals
 from order_rpc.order.clients import Coupons, Goods, GoodsNow, Wallets
 from order_rpc.order.domain import Amounts, OrderLine, OrderRequest, shipping_fee_fen
-
-_NOT_IN_ADDRESSES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""PostgreSQL stores no NUL, and a name with line breaks would write into the mail that reminds a seller."""
+from order_rpc.plain_text import read_name, read_text
 
 
 class Checking:
@@ -29,7 +25,8 @@ class Checking:
         Raises, in this order, INVALID_REQUEST, GOODS_NOT_FOUND, GOODS_NOT_ON_SALE, PRICE_WRONG, STOCK_SHORT,
         SHIPPING_FEE_WRONG, AMOUNT_WRONG, COUPON_NOT_FOUND, COUPON_USED, COUPON_EXPIRED, WALLET_SHORT.
         """
-        _check_texts(request)
+        read_text(request.address, "address")
+        read_name(request.consignee, "consignee")
         goods_ids = {line.goods_id for line in request.lines}
         if len(goods_ids) < len(request.lines):
             raise invalid_field("lines", "names some goods more than once; add up how many are wanted")
@@ -66,13 +63,6 @@ class Checking:
         balance_fen = await self._wallets.balance_fen(request.brand_id, request.user_id)
         if request.money_paid_fen > balance_fen:
             raise refusals.wallet_short(balance_fen)
-
-
-def _check_texts(request: OrderRequest) -> None:
-    if _NOT_IN_ADDRESSES.search(request.address):
-        raise invalid_field("address", "must have no control characters but tabs and line breaks")
-    if _NOT_IN_NAMES.search(request.consignee):
-        raise invalid_field("consignee", "must have no control characters")
 
 
 def _check_lines(request: OrderRequest, goods: Mapping[int, GoodsNow]) -> list[OrderLine]:
