@@ -25,6 +25,9 @@ ERROR_DOMAIN = "brandmesh"
 VIOLATIONS_MAX = 20
 """Field violations told to a caller at most: a list of 100,000 bad phones needs no list of as many errors."""
 
+NO_REPEAT = ("grpc-retry-pushback-ms", "-1")
+"""What a server sends along so that a channel does not repeat a call by itself (gRFC A6)."""
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -41,7 +44,9 @@ class DomainError(Exception):
     """A refusal that the caller can act on.
 
     `reason` is UPPER_SNAKE and stable, `message` tells a person what to do, `metadata` holds figures such as
-    `available`. `retry_after_seconds` says that the same request may succeed later.
+    `available`. `retry_after_seconds` says that the same request may succeed later. `is_tried_out` says that it was
+    repeated already. Were it repeated at once by each process that it came through, the one at the end would be called
+    as often as their attempts multiplied.
     """
 
     code: grpc.StatusCode
@@ -50,6 +55,7 @@ class DomainError(Exception):
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: Sequence[FieldViolation] = ()
     retry_after_seconds: float | None = None
+    is_tried_out: bool = False
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
@@ -111,7 +117,7 @@ def to_status(error: DomainError) -> status_pb2.Status:
         )
     if error.retry_after_seconds is not None:
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(int(error.retry_after_seconds * 1000))
+        delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     packed = []
     for detail in details:
@@ -138,8 +144,14 @@ def from_status(status: status_pb2.Status) -> DomainError:
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> DomainError:
-    """Read the error of a call that this process made."""
+    """Read the error of a call that this process made, and its channel repeated if it was UNAVAILABLE.
+
+    That counts only where the peer itself said so. Where it could not be reached it may be starting, and who called us
+    does well to repeat.
+    """
     status = from_call(cast("grpc.Call", error))  # it has all of Call that is read here
     if status is None:
         return DomainError(error.code(), error.code().name, error.details() or error.code().name)
-    return from_status(status)
+    refusal = from_status(status)
+    refusal.is_tried_out = refusal.code is grpc.StatusCode.UNAVAILABLE
+    return refusal

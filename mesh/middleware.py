@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 from prometheus_client import Counter, Histogram
 
 from mesh import telemetry
-from mesh.errors import DomainError, FieldViolation, invalid_request, to_status
+from mesh.errors import NO_REPEAT, DomainError, FieldViolation, invalid_request, to_status
 
 log = telemetry.logger()
 
@@ -90,8 +90,10 @@ async def with_errors(call: Call, proceed: Next) -> Message:
         refusal = DomainError(
             grpc.StatusCode.INTERNAL, "INTERNAL", "something went wrong here; the same request may be tried again"
         )
-    await call.context.abort_with_status(rpc_status.to_status(to_status(refusal)))
-    raise AssertionError("abort_with_status raises")
+    status = rpc_status.to_status(to_status(refusal))
+    metadata = (*status.trailing_metadata, NO_REPEAT) if refusal.is_tried_out else status.trailing_metadata
+    await call.context.abort(status.code, status.details, metadata)
+    raise AssertionError("abort raises")
 
 
 async def with_deadline(call: Call, proceed: Next) -> Message:

@@ -11,6 +11,7 @@ from mesh import pages, telemetry
 from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
 from mesh.ids import IdAllocator
+from mesh.timestamps import MS_MAX
 from order_rpc.flash_sale import refusals, storage, tables
 from order_rpc.flash_sale.domain import Attempt, Buyer, FlashSale
 from order_rpc.flash_sale.loading import Loading
@@ -133,6 +134,10 @@ class FlashSales:
 def _check(description: Description, now_ms: int) -> None:
     read_name(description.goods_name, "goods_name")
     read_text(description.goods_desc, "goods_desc")
+    if description.start_time_ms < 0:
+        raise invalid_field("start_time", "must be no earlier than 1970")
+    if description.end_time_ms > MS_MAX:
+        raise invalid_field("end_time", "must be no later than the year 9999")
     if description.start_time_ms >= description.end_time_ms:
         raise invalid_field("end_time", "must be later than start_time")
     if description.end_time_ms <= now_ms:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mesh.coalesce import Coalescer, own
+from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.errors import DomainError
 from order_rpc.wallet import storage
@@ -65,18 +65,12 @@ class Ledger:
         """Take nothing more, and finish what was taken."""
         await self._taking.close()
 
-    async def take(self, wanted: TakeCoins) -> Answer:
-        """Take coins for an order; a repeat answers the same.
-
-        Raises WALLET_SHORT, KEY_REUSED, and DEBIT_RELEASED for an order that was cancelled.
-        """
-        (answer,) = await self.take_all([wanted])
-        if isinstance(answer, BaseException):
-            raise own(answer)
-        return answer
-
     async def take_all(self, wanted: Sequence[TakeCoins]) -> list[Answer | BaseException]:
-        """Take coins for many orders; answer each, in order. Raises OVERLOADED before taking any."""
+        """Take coins for many orders; answer each, in order. A repeat answers the same.
+
+        Answers WALLET_SHORT, KEY_REUSED, and DEBIT_RELEASED for an order that was cancelled. Raises OVERLOADED before
+        taking any.
+        """
         outcomes = await self._taking.submit_all(wanted)
         return [as_error(outcome) if isinstance(outcome, Refusal) else outcome for outcome in outcomes]
 

@@ -23,6 +23,7 @@ from brandmesh.costcenter.v1.costcenter_pb2_grpc import (
 from mesh import telemetry
 from mesh.channel import Peer
 from mesh.errors import DomainError
+from mesh.loopback import LOOPBACK, free_port
 from mesh.server import Server
 from mesh.settings import RpcSettings
 
@@ -271,3 +272,44 @@ async def test_calls_go_to_all_processes_that_a_name_leads_to() -> None:
             await get(peer)
         assert (first.answered - before[0], second.answered - before[1]) == (5, 5)
         await peer.close()
+
+
+async def test_what_a_peer_refuses_is_repeated_by_the_nearest_of_those_that_it_came_through_alone(
+    peer: Peer, servicer: Scripted
+) -> None:
+    calls = 0
+
+    async def refuse() -> pb.GetSmsAccountResponse:
+        nonlocal calls
+        calls += 1
+        raise DomainError(grpc.StatusCode.UNAVAILABLE, "AWAY", "come again")
+
+    servicer.behave = refuse
+    outer_servicer = Scripted()  # type: ignore[abstract]  # as above
+    outer_servicer.behave = lambda: get(peer)
+    async with served(outer_servicer) as outer_server:
+        outer_peer = Peer("in between", outer_server.address)
+        with pytest.raises(DomainError, match="AWAY"):
+            await get(outer_peer)
+        await outer_peer.close()
+    assert calls == 4
+
+
+async def test_a_call_is_repeated_by_all_that_it_comes_through_while_its_last_server_cannot_be_reached() -> None:
+    calls = 0
+    nobody = Peer("nobody", f"{LOOPBACK}:{free_port()}")
+
+    async def ask() -> pb.GetSmsAccountResponse:
+        nonlocal calls
+        calls += 1
+        return await get(nobody)
+
+    servicer = Scripted()  # type: ignore[abstract]  # as above
+    servicer.behave = ask
+    async with served(servicer) as server:
+        peer = Peer("in between", server.address)
+        with pytest.raises(DomainError, match="UNAVAILABLE"):
+            await get(peer)
+        await peer.close()
+    await nobody.close()
+    assert calls == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from brandmesh.flashsale.v1 import flash_sale_pb2 as pb
 from mesh.errors import DomainError
@@ -26,6 +27,17 @@ async def test_003_01_the_start_is_before_the_end(market: Market) -> None:
         assert [one.field for one in raised.value.violations] == ["end_time"]
     with pytest.raises(DomainError, match="must be in the future"):
         await market.publish(start_ms=1000, end_ms=2000)
+    assert await market.running.rows(tables.flash_sale) == []
+
+
+@pytest.mark.parametrize(("start_ms", "end_ms", "field"), [(-1, 2**40, "start_time"), (0, 2**62, "end_time")])
+async def test_003_01_times_that_no_column_holds_are_refused(
+    market: Market, start_ms: int, end_ms: int, field: str
+) -> None:
+    start_time, end_time = (Timestamp(seconds=at_ms // 1000) for at_ms in (start_ms, end_ms))
+    with pytest.raises(DomainError, match="must be no") as raised:
+        await market.publish(start_time=start_time, end_time=end_time)
+    assert [one.field for one in raised.value.violations] == [field]
     assert await market.running.rows(tables.flash_sale) == []
 
 

@@ -19,7 +19,6 @@ from order_rpc.wallet.domain import Answer, CreditCoins, MoneyLogType, TakeCoins
 from order_rpc.wallet.ledger import Ledger, apply_within
 from tests.databases import empty_database
 from tests.order.databases import PARTS
-from tests.order.sms_package.refusals import refused
 
 USER, BRAND = 1, 7
 OUT_OF_RANGE = 1 << 70
@@ -91,10 +90,11 @@ async def test_a_database_that_stays_away_is_told_and_nothing_is_taken(
     database: BreakingDatabase, ledger: Ledger
 ) -> None:
     database.breaks_before = 3
-    with refused("DATABASE_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
-        await ledger.take(debit(11))
+    (answer,) = await ledger.take_all([debit(11)])
+    assert isinstance(answer, DomainError)
+    assert (answer.reason, answer.code) == ("DATABASE_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE)
     assert await balance(database) == 1_000
-    assert await ledger.take(debit(11)) == Answer(900)
+    assert await ledger.take_all([debit(11)]) == [Answer(900)]
 
 
 async def test_003_09_a_debit_that_the_database_refuses_fails_alone(database: BreakingDatabase, ledger: Ledger) -> None:
