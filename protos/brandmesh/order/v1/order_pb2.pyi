@@ -642,7 +642,9 @@ class RefundOrderRequest(_message.Message):
     request_id: _builtins.str
     """Makes it happen once."""
     refund_amount: _builtins.str
-    """How much. First what was paid through the channel is paid back there, then coins."""
+    """How much. First what was paid through the channel is paid back there, then coins. 0 ends an order of which nothing
+    was paid, because its coupon covered all of it; of any other it is refused.
+    """
     def __init__(
         self,
         *,
