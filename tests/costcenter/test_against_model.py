@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -246,10 +247,10 @@ def as_set(rows: list[dict[str, Any]]) -> set[frozenset[tuple[str, Any]]]:
     return keys
 
 
-TestHistories = Histories.TestCase
+TestHistories = pytest.mark.timeout(300)(Histories.TestCase)
 TestHistories.settings = settings(
     # Each step reads all tables back. On a server what differs is the statements, which fewer histories go through.
-    max_examples=15 if SERVER_URL else 40,
+    max_examples=8 if SERVER_URL else 40,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
