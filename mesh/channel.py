@@ -15,7 +15,8 @@ from mesh.errors import from_rpc_error
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
-# Every mutating request is idempotent by its request_id, so a call that the peer did not answer may be made again.
+# Every mutating request is idempotent by its request_id, so a call that the peer did not answer may be made again. What
+# the peer itself refused four times is not made again by who called us: see `DomainError.is_tried_out`.
 _SERVICE_CONFIG = json.dumps(
     {
         # A name that stands for several processes, as a headless service does, has its calls spread over all of them.
