@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -27,15 +27,15 @@ class Cancelling:
     async def cancel(self, order_id: int, reason: str, remark: str = "") -> None:
         """Cancel an order if it is not paid; a repeat changes nothing."""
         async with self._database.write() as connection:
-            await self.cancel_in(connection, [order_id], reason, remark)
+            locked = await storage.lock_orders(connection, [order_id])
+            await self._cancel(connection, locked.values(), reason, remark)
         await self._outbox.publish()
 
-    async def cancel_in(
-        self, connection: AsyncConnection, order_ids: Collection[int], reason: str, remark: str = ""
+    async def _cancel(
+        self, connection: AsyncConnection, locked: Iterable[Order], reason: str, remark: str = ""
     ) -> list[Order]:
-        """Cancel those of the orders that are not paid, and write the news; answer them as they were."""
-        locked = await storage.lock_orders(connection, order_ids)
-        some = [order for order in locked.values() if order.stage in UNPAID_STAGES]
+        """Cancel those of locked orders that are not paid, and write the news; answer them as they were."""
+        some = [order for order in locked if order.stage in UNPAID_STAGES]
         if not some:
             return []
         ids = [order.order_id for order in some]
@@ -72,5 +72,5 @@ class Cancelling:
         """Cancel those of the orders that are overdue once they are locked: until then one may have got more time."""
         locked = await storage.lock_orders(connection, order_ids)
         now_ms = await self._database.now_ms(connection)
-        overdue = [order.order_id for order in locked.values() if order.expire_time_ms <= now_ms]
-        return await self.cancel_in(connection, overdue, CANCELLED_BY_TIME)
+        overdue = [order for order in locked.values() if order.expire_time_ms <= now_ms]
+        return await self._cancel(connection, overdue, CANCELLED_BY_TIME)

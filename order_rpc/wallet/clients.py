@@ -48,4 +48,4 @@ def _in_our_words(error: DomainError, recharge_id: int) -> DomainError:
         return invalid_field("channel", error.message)
     if error.reason == "PAYMENT_CLOSED":
         return refusals.recharge_expired(recharge_id)
-    return refusals.payment_channel_unavailable() if error.is_retryable else error
+    return refusals.payment_channel_unavailable(is_tried_out=error.is_tried_out) if error.is_retryable else error

@@ -35,6 +35,12 @@ def recharge_expired(recharge_id: int) -> DomainError:
     return DomainError(grpc.StatusCode.FAILED_PRECONDITION, "RECHARGE_EXPIRED", message)
 
 
-def payment_channel_unavailable() -> DomainError:
+def payment_channel_unavailable(*, is_tried_out: bool) -> DomainError:
     message = "the payment channel cannot be reached; repeat with the same request_id"
-    return DomainError(grpc.StatusCode.UNAVAILABLE, "PAYMENT_CHANNEL_UNAVAILABLE", message, retry_after_seconds=2)
+    return DomainError(
+        grpc.StatusCode.UNAVAILABLE,
+        "PAYMENT_CHANNEL_UNAVAILABLE",
+        message,
+        retry_after_seconds=2,
+        is_tried_out=is_tried_out,
+    )

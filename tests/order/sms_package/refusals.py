@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -17,3 +17,12 @@ def refused(reason: str, code: grpc.StatusCode) -> Iterator[pytest.ExceptionInfo
     with pytest.raises(DomainError) as refusal:
         yield refusal
     assert (refusal.value.reason, refusal.value.code) == (reason, code)
+
+
+async def reason_of(act: Callable[[], Awaitable[object]]) -> str:
+    """Do something and say why it was refused; empty if it was not."""
+    try:
+        await act()
+    except DomainError as error:
+        return error.reason
+    return ""

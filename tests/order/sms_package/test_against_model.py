@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +11,7 @@ from brandmesh.smspackage.v1 import sms_package_pb2 as pb
 from mesh.errors import DomainError
 from tests.order.payment.channel import notification
 from tests.order.sms_package.harness import BRAND, Shop, paid_at_channel
+from tests.order.sms_package.refusals import reason_of
 
 CREDITS = 1_000
 EVENTS = ["open", "notify", "wrong amount", "wrong sign", "cancel", "run out", "grant", "republish"]
@@ -113,14 +113,6 @@ class Real:
         await self.shop.lose_message(self.order)
         await self.shop.publish()
         await self.shop.deliver()
-
-
-async def reason_of(act: Callable[[], Awaitable[None]]) -> str:
-    try:
-        await act()
-    except DomainError as error:
-        return error.reason
-    return ""
 
 
 # Each example orders for a brand of its own, so that they can share one shop.

@@ -11,13 +11,12 @@ import pytest_asyncio
 
 from brandmesh.payment.v1 import payment_pb2
 from brandmesh.smspackage.v1 import sms_package_pb2 as pb
-from mesh.errors import DomainError
 from mesh.testing import eventually
 from order_rpc.payment import tables as payment_tables
 from order_rpc.sms_package import tables
 from tests.order.payment.wire import Wire, running_wire
 from tests.order.sms_package.harness import Shop, paid_at_channel, running_shop
-from tests.order.sms_package.refusals import refused
+from tests.order.sms_package.refusals import reason_of, refused
 
 FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
@@ -329,7 +328,7 @@ class TestRaces:
             if turn % 2:
                 acts.reverse()
             # In the first two turns the second comes after the first; in the others they come at once.
-            said = [await _refusal(act) for act in acts] if turn < 2 else await asyncio.gather(*map(_refusal, acts))
+            said = [await reason_of(act) for act in acts] if turn < 2 else await asyncio.gather(*map(reason_of, acts))
             await shop.deliver()
             refusals = [reason for reason in said if reason]
             now = await state(shop, order)
@@ -355,15 +354,6 @@ class TestRaces:
             else:
                 assert now in {("CANCELLED", "REFUND_DUE"), ("CANCELLED", "CLOSED")}
                 assert [refund.amount_fen for refund in payment.refunds] == [4_500]
-
-
-async def _refusal(act: Callable[[], Awaitable[object]]) -> str:
-    """Why it was refused; empty if it was not."""
-    try:
-        await act()
-    except DomainError as error:
-        return error.reason
-    return ""
 
 
 async def _is_refunded(shop: Shop, order: pb.Order) -> bool:

@@ -104,6 +104,20 @@ async def test_while_the_channel_is_away_the_same_request_may_be_repeated(till: 
     assert len(await till.running.rows(tables.recharge)) == 1
 
 
+async def test_a_channel_that_is_away_is_asked_again_by_the_wallet_alone(till: Till) -> None:
+    calls = 0
+
+    async def refuse() -> None:
+        nonlocal calls
+        calls += 1
+        raise payment_refusal("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE)
+
+    till.desk.before_answer = refuse
+    with refused("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
+        await till.recharge()
+    assert calls == 4
+
+
 async def test_while_the_payment_service_is_away_too(tmp_path: Path) -> None:
     async with running(tmp_path, "wallet", peer_payment="127.0.0.1:1") as one, serving_desk() as (desk, _):
         till = Till(one, desk)
