@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
-_AGAIN_SECONDS = 0.5
+from mesh.ending import end
 
 
 @asynccontextmanager
@@ -16,10 +16,6 @@ async def alongside(companion: Coroutine[None, None, None]) -> AsyncIterator[Non
     try:
         yield
     finally:
-        while not task.done():
-            # More than once: a client may lose a cancellation that comes with its answer, as redis-py does, and
-            # a companion that loops would go on for ever, and keep what it holds.
-            task.cancel()
-            await asyncio.wait([task], timeout=_AGAIN_SECONDS)
+        await end(task)
     if not task.cancelled():
         task.result()

@@ -1,17 +1,20 @@
-"""Ending a task that may not hear it the first time."""
+"""Ending tasks that may not hear it the first time."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-_PATIENCE_SECONDS = 0.1
+_PATIENCE_SECONDS = 0.5
 
 
-async def end(task: asyncio.Task[None]) -> None:
-    """Cancel `task` until it is done, and take no notice of what it ended with.
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel `tasks` until all are done, and take no notice of what they ended with.
 
-    redis-py swallows a cancellation that reaches it while it connects, and goes on.
+    More than once: redis-py loses a cancellation that reaches it while it connects or with its answer, and a task that
+    loops would go on for ever.
     """
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_PATIENCE_SECONDS)
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=_PATIENCE_SECONDS)

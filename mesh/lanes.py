@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 
 from mesh import telemetry
+from mesh.ending import end
 
 log = telemetry.logger(part="lanes")
 
@@ -32,5 +33,4 @@ class Lanes:
         _, late = await asyncio.wait(set(self._lanes), timeout=seconds)
         if late:
             log.warning("handlers cancelled at shutdown", handlers=len(late), drain_seconds=seconds)
-        for lane in late:
-            lane.cancel()
+            await end(*late)

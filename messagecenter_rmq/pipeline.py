@@ -21,6 +21,7 @@ import grpc
 from brandmesh.messagecenter.v1.messagecenter_pb2 import ImDelivery
 from mesh import telemetry
 from mesh.coalesce import Coalescer
+from mesh.ending import end
 from mesh.errors import DomainError
 from mesh.outage import is_outage
 from messagecenter_rmq.clients import ImRecords
@@ -72,9 +73,9 @@ class Pipeline:
     async def aclose(self) -> None:
         """End what nobody waited for until now: its leases run out, and the sweep takes it up."""
         self._is_closed = True
-        await self._cancel_works()
+        await end(*self._works)
         await self._claims.close()
-        await self._cancel_works()
+        await end(*self._works)
 
     async def start(self, queue: str, record_ids: Sequence[int]) -> list[Work | BaseException]:
         """Claim records and start the work on them; answer that, or why there was no claim, in order.
@@ -136,10 +137,3 @@ class Pipeline:
         self._works.add(task)
         task.add_done_callback(ended)
         return task
-
-    async def _cancel_works(self) -> None:
-        works = set(self._works)
-        for work in works:
-            work.cancel()
-        if works:
-            await asyncio.wait(works)

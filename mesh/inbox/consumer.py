@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from mesh import telemetry
 from mesh.alongside import alongside
+from mesh.ending import end
 from mesh.inbox.inbox import Claim, Inbox
 from mesh.inbox.item import InboxItem
 from mesh.lanes import Lanes
@@ -93,7 +94,7 @@ class InboxConsumer:
                 lanes = Lanes(group)
                 dispatching = group.create_task(self._dispatch(lanes, stop), name="dispatch inbox")
                 await stop.wait()
-                dispatching.cancel()
+                await end(dispatching)
                 await lanes.drain(drain_seconds)
         finally:
             await self._wake.close()

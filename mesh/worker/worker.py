@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mesh import telemetry
 from mesh.bus.port import Bus, BusUnavailableError
+from mesh.ending import end
 from mesh.lanes import Lanes
 from mesh.outage import Outage
 from mesh.worker.batch import work
@@ -62,7 +63,7 @@ class Worker:
             lanes = Lanes(group)
             dispatching = group.create_task(self._dispatch(lanes, stop), name="dispatch")
             await stop.wait()
-            dispatching.cancel()
+            await end(dispatching)
             await lanes.drain(drain_seconds)
 
     async def _dispatch(self, lanes: Lanes, stop: asyncio.Event) -> None:

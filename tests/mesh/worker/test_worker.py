@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -80,6 +80,23 @@ class Blocker:
             self.running -= 1
         self.finished += len(deliveries)
         return [Done()] * len(deliveries)
+
+
+class Losing(RedisStreamsBus):
+    """A bus whose first cancellation is lost, as redis-py loses one that comes while it connects."""
+
+    is_waiting = False
+    cancellations = 0
+
+    async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
+        self.is_waiting = True
+        try:
+            return await super().wait_ready(prefixes, timeout_seconds)
+        except asyncio.CancelledError:
+            self.cancellations += 1
+            if self.cancellations > 1:
+                raise
+            return set()
 
 
 @asynccontextmanager
@@ -417,6 +434,13 @@ class TestShutdown:
         async with running(Worker(bus, [route("q", recorder)])):
             await eventually(lambda: recorder.seen)
         assert recorder.attempts() == [2]
+
+    async def test_a_cancellation_that_the_bus_loses_does_not_keep_it_running(self, redis_url: str) -> None:
+        bus = Losing(connect_redis(redis_url, "worker"))
+        async with asyncio.timeout(5), running(Worker(bus, [route("q", Recorder())])):
+            await eventually(lambda: bus.is_waiting)
+        assert bus.cancellations == 2
+        await bus.close()
 
     async def test_an_idle_worker_stops_at_once(self, bus: RedisStreamsBus) -> None:
         stop = asyncio.Event()
