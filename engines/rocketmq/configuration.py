@@ -103,6 +103,10 @@ def write_proxy(home: Path, ports: Ports, visibility_seconds_min: int) -> Path:
         # Messages go round a broker that failed or was slow a moment ago, while there are others.
         "sendLatencyEnable": True,
         "startDetectorEnable": True,
+        # What it saw while a broker was away is believed for that long, by default for 20 s.
+        "topicRouteServiceCacheRefreshSeconds": 5,
+        "topicConfigCacheRefreshSeconds": 5,
+        "subscriptionGroupConfigCacheRefreshSeconds": 5,
     }
     path.write_text(json.dumps(options, indent=2))
     return path

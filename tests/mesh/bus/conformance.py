@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mesh.bus.port import DEAD_REASON_HEADER, Bus, Delivery, Depth, Message
+from mesh.bus.port import DEAD_REASON_HEADER, Bus, BusUnavailableError, Delivery, Depth, Message
+from mesh.testing import eventually
 
 PassSeconds = Callable[[float], Awaitable[None]]
 
@@ -26,6 +27,24 @@ def bodies(deliveries: list[Delivery]) -> list[str]:
 async def receive_one(bus: Bus, queue: str, visibility_seconds: int = HIDDEN_SECONDS) -> Delivery:
     (delivery,) = await bus.receive(queue, 1, visibility_seconds)
     return delivery
+
+
+async def receive_all(bus: Bus, queue: str, wanted: set[str], seconds_max: float) -> dict[str, int]:
+    """Receive and acknowledge until all that is wanted came; answer the attempts at which it did."""
+    found: dict[str, int] = {}
+
+    async def take() -> bool:
+        try:
+            for ready in await bus.wait_ready([queue], 1):
+                deliveries = await bus.receive(ready, 100, 10)
+                found.update({delivery.body.decode(): delivery.attempt for delivery in deliveries})
+                await bus.ack(deliveries)
+        except BusUnavailableError:
+            return False
+        return wanted <= found.keys()
+
+    await eventually(take, seconds_max)
+    return found
 
 
 class BusConformance:
