@@ -135,6 +135,8 @@ class RocketMqServer:
             f"-XX:MaxDirectMemorySize={part.heap_mebibytes}m",
             "-XX:+UseSerialGC",
             f"-Duser.home={self._home}",
+            # A part that is killed leaves its libraries and keys there.
+            f"-Djava.io.tmpdir={self._home}",
             f"-Drmq.logback.configurationFile={_LOGBACK}",
             "-cp",
             f"{self._jars}/*",
