@@ -50,7 +50,7 @@ async def bus(server: RocketMqServer, redis_url: str) -> AsyncIterator[RocketMqB
 async def test_nothing_is_lost_with_a_part(server: RocketMqServer, bus: RocketMqBus, part: str) -> None:
     await bus.publish("q", messages("done", "flight", "nacked", "dead", "ready"))
     await bus.publish("q", messages("delayed"), delay_seconds=5)
-    done, _, nacked, dead = await bus.receive("q", 4, 2)
+    done, _, nacked, dead = await bus.receive("q", 4, 10)
     await bus.ack([done])
     await bus.nack(nacked, 2)
     await bus.dead(dead, "no use")
