@@ -1,4 +1,4 @@
-"""Redis from Debian's package, synced each second as the embedded Valkey is."""
+"""Redis from Debian's package, synced before it answers as the embedded Valkey is."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _options(home: Path, port: int) -> tuple[str, ...]:
         "port": str(port),
         "dir": str(home),
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        "appendfsync": "always",
         "save": "",
         "maxmemory-policy": "noeviction",
     }

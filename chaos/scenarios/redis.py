@@ -61,7 +61,7 @@ async def stop(site: Site, down_seconds: float) -> None:
 
 
 async def kill(site: Site, down_seconds: float) -> None:
-    """End it by SIGKILL: it comes back with its append-only file, which the system has whole."""
+    """End it by SIGKILL: it comes back with all that it answered for, which is in its append-only file."""
     await site.kill(REDIS, down_seconds)
 
 

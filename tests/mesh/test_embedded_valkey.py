@@ -21,7 +21,7 @@ async def test_goes_on_with_its_directory(tmp_path: Path) -> None:
     server = await EmbeddedValkey.start(tmp_path / "new" / "directory", server.port)
     assert await client.get("k") == b"v"
     settings = await client.config_get("appendonly", "appendfsync", "maxmemory-policy", "save")
-    assert settings == {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": ""}
+    assert settings == {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": ""}
     await client.aclose()
     await server.stop()
     assert await server.wait() == 0
