@@ -91,7 +91,8 @@ async def test_what_is_due_first_leaves_first_and_at_the_rate(tmp_path: Path) ->
         # On connections of their own, neighbours may change places on the way.
         assert all(abs(place - number) <= 3 for place, number in enumerate(arrived))
         at = [sent.at_seconds for sent in chain.tencent.sends]
-        assert all(late - early >= 0.9 for early, late in zip(at, at[PER_SECOND:], strict=False)), "over the rate"
+        # A busy machine notes an arrival late, which brings it nearer to the ones after it.
+        assert all(late - early >= 0.7 for early, late in zip(at, at[PER_SECOND:], strict=False)), "over the rate"
         assert at[-1] - at[0] <= 3 * 180 / PER_SECOND, "far under the rate"
         assert {sent.body["To_Account"] for sent in chain.tencent.sends} == set(chain.tencent.inboxes)
 
