@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from mesh.ending import end
 
 
@@ -30,3 +32,23 @@ async def test_a_task_that_is_done_or_failed_is_left_alone() -> None:
     await asyncio.wait([task])
     await end(task)
     assert isinstance(task.exception(), ValueError)
+
+
+async def test_who_is_cancelled_meanwhile_leaves_no_task_behind() -> None:
+    lost = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.set()
+        await asyncio.Event().wait()
+
+    kept = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(end(kept))
+    await lost.wait()
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(ending, 5)
+    assert kept.cancelled()

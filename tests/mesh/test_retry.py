@@ -64,4 +64,4 @@ async def test_a_stop_ends_the_pause() -> None:
     for _ in range(6):
         asyncio.get_running_loop().call_later(0.01, stop.set)
         await outage.pause(ConnectionError("refused"), stop)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2

@@ -344,7 +344,7 @@ class BusConformance:
             started = time.monotonic()
             await bus.publish("q", messages("x"))
             assert await waiting == {"q"}
-            assert time.monotonic() - started < 0.5
+            assert time.monotonic() - started < 0.9, "as late as a look in turn"
             assert await unconcerned == set()
 
     async def test_what_becomes_due_wakes_who_waits(self, bus: Bus, pass_seconds: PassSeconds) -> None:

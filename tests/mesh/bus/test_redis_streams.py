@@ -65,7 +65,7 @@ async def test_delays_are_kept_closely(bus: RedisStreamsBus) -> None:
     started = time.monotonic()
     await bus.publish("q", messages("x"), delay_seconds=1)
     assert await bus.wait_ready(["q"], 5) == {"q"}
-    assert 0.99 <= time.monotonic() - started < 1.3
+    assert 0.99 <= time.monotonic() - started < 1.9, "as late as a look in turn"
     await receive_one(bus, "q")
 
 
@@ -155,7 +155,7 @@ class TestHealing:
         started = time.monotonic()
         await bus.publish("q", messages("x"))
         assert await waiting == {"q"}
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 5
         waiting = asyncio.create_task(bus.wait_ready(["r"], 20))
         await eventually(lambda: _subscribers(redis))
         waiting.cancel()
