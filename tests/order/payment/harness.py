@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
 from brandmesh.payment.v1 import payment_pb2 as pb
 from brandmesh.payment.v1.payment_pb2_grpc import PaymentJobServiceStub, PaymentServiceStub
 from order_rpc.payment import tables
-from order_rpc.payment.comparison import CHINA
+from order_rpc.payment.comparison import CHINA, last_settled_day
 from tests.order.payment.channel import Webhook, notification, pay_at, running_channels
 from tests.order.payment.keys import channel_keys
 from tests.order.running import Running, running
@@ -138,7 +139,7 @@ class Desk:
         return response
 
     async def differences(self, date: str = "", **page: Any) -> pb.ListPaymentDifferencesResponse:
-        request = pb.ListPaymentDifferencesRequest(date=date or yesterday(), **page)
+        request = pb.ListPaymentDifferencesRequest(date=date or last_day().isoformat(), **page)
         response: pb.ListPaymentDifferencesResponse = await self.call(self.payments.ListPaymentDifferences, request)
         return response
 
@@ -189,8 +190,13 @@ def told(payment: pb.Payment, **changes: str) -> dict[str, str]:
     return notification(payment.pay_id, payment.pay_amount_fen, payment.trade_no or "1", **changes)
 
 
-def yesterday() -> str:
-    return (datetime.now(UTC).astimezone(CHINA) - timedelta(days=1)).date().isoformat()
+def last_day() -> date:
+    """The last day that can be compared: yesterday, and the day before in the first half hour of a day."""
+    return last_settled_day(time.time_ns() // 1_000_000)
+
+
+def days_since_last_day() -> int:
+    return (datetime.now(UTC).astimezone(CHINA).date() - last_day()).days
 
 
 @asynccontextmanager

@@ -10,20 +10,20 @@ from brandmesh.payment.v1 import payment_pb2 as pb
 from mesh.testing import eventually
 from order_rpc.payment import tables
 from order_rpc.payment.comparison import CHINA
-from tests.order.payment.harness import CHANNELS, Desk, yesterday
+from tests.order.payment.harness import CHANNELS, Desk, days_since_last_day, last_day
 from tests.order.sms_package.refusals import refused
 
 Found = list[tuple[str, str, str]]
 
 
 @pytest.fixture
-async def _yesterday(desk: Desk) -> None:
-    """Whatever is paid and paid back happens yesterday, by the channels' clock."""
-    await desk.sandbox.fault("payment_days_ago", days=1)
+async def _on_last_day(desk: Desk) -> None:
+    """Whatever is paid and paid back happens on the last day that can be compared, by the channels' clock."""
+    await desk.sandbox.fault("payment_days_ago", days=days_since_last_day())
 
 
 async def found(desk: Desk) -> Found:
-    """The differences of yesterday as (channel, kind, number)."""
+    """The differences of the last day as (channel, kind, number)."""
     return [(one.channel, one.kind, one.pay_id) for one in (await desk.differences()).differences]
 
 
@@ -34,7 +34,7 @@ async def paid_and_paid_back(desk: Desk, channel: str) -> tuple[pb.Payment, pb.R
     return payment, refund
 
 
-@pytest.mark.usefixtures("_yesterday")
+@pytest.mark.usefixtures("_on_last_day")
 @pytest.mark.parametrize("channel", CHANNELS)
 class TestOnEachChannel:
     async def test_a_clean_day_has_no_differences(self, desk: Desk, channel: str) -> None:
@@ -46,7 +46,7 @@ class TestOnEachChannel:
 
         done = await desk.reconcile()
 
-        assert (done.date, done.compared_count, done.difference_count) == (yesterday(), 6, 0)
+        assert (done.date, done.compared_count, done.difference_count) == (last_day().isoformat(), 6, 0)
         listed = await desk.differences()
         assert (list(listed.differences), list(listed.reconciled_channels)) == ([], list(CHANNELS))
 
@@ -115,7 +115,7 @@ class TestOnEachChannel:
 
 
 class TestOnce:
-    @pytest.mark.usefixtures("_yesterday")
+    @pytest.mark.usefixtures("_on_last_day")
     async def test_a_day_is_compared_once_a_channel(self, desk: Desk) -> None:
         await desk.paid()
         await desk.sandbox.fault("payment_statement_omits")
@@ -128,7 +128,7 @@ class TestOnce:
         assert await desk.differences() == first
         assert len(await desk.running.rows(tables.reconciliation)) == 2
 
-    @pytest.mark.usefixtures("_yesterday")
+    @pytest.mark.usefixtures("_on_last_day")
     async def test_differences_come_in_pages(self, desk: Desk) -> None:
         payments = [await desk.paid() for _ in range(5)]
         await desk.sandbox.fault("payment_statement_omits")
@@ -167,8 +167,8 @@ class TestOnce:
         day = (datetime.now(UTC).astimezone(CHINA) - timedelta(days=9)).date().isoformat()
         assert (await desk.reconcile(day)).compared_count == 1
 
-    @pytest.mark.usefixtures("_yesterday")
-    async def test_order_rmq_has_yesterday_compared(self, desk: Desk) -> None:
+    @pytest.mark.usefixtures("_on_last_day")
+    async def test_order_rmq_has_the_last_day_compared(self, desk: Desk) -> None:
         await desk.paid()
         async with desk.running.consuming():
             await eventually(lambda: _is_reconciled(desk))
