@@ -23,8 +23,8 @@ CALLS_PER_SECOND = 20
 
 HEARD_SECONDS_MAX = 240 if ROCKETMQ_URL else 60
 """What a killed consumer held comes back after 30 s. On RocketMQ its hint may be lost with Redis, which is found out by
-a look every 30 s, and the sweep then publishes what it takes for lost 30 s later still: more than once, where what it
-published is lost in turn."""
+a look every 30 s, and the sweep then publishes what it takes for lost 30 s later still. 150 s were once not enough for
+one call on a busy machine, and why is not known."""
 
 
 @pytest_asyncio.fixture

@@ -46,7 +46,7 @@ async def bus(server: RocketMqServer, redis_url: str) -> AsyncIterator[RocketMqB
     await bus.close()
 
 
-# The proxy first: for a while after a broker's crash, settling may come too late on a machine with too much to do.
+# The proxy first: after a broker's crash, settling was seen to come too late on a machine with too much to do.
 @pytest.mark.parametrize("part", ["proxy", "broker"])
 async def test_nothing_is_lost_with_a_part(server: RocketMqServer, bus: RocketMqBus, part: str) -> None:
     await bus.publish("q", messages("done", "flight", "nacked", "dead", "ready"))
