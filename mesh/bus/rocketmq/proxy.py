@@ -37,6 +37,9 @@ _TEMPORARY = {"REQUEST_TIMEOUT", "TOO_MANY_REQUESTS", "UNRECOGNIZED_CLIENT_TYPE"
 _TYPE_NOT_KNOWN = "expected type is UNSPECIFIED"
 """A proxy that started while all brokers of a topic were away does not know the topic's type, takes no message of any
 type for it, and says MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, until it has asked again (RocketMQ 5.5)."""
+_BROKER_NOT_FOUND = "cannot find broker"
+"""A proxy that does not know where a broker is just now says INVALID_RECEIPT_HANDLE of all that came from it, or
+BAD_REQUEST: the handles are good again once the broker is back (RocketMQ 5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +124,10 @@ class Proxy:
         answer = await self._ask(self._stub.AckMessage, request, session.metadata)
         expired = set()
         for entry in answer.entries:
-            if entry.status.code == definition.INVALID_RECEIPT_HANDLE:
-                expired.add(entry.receipt_handle)
-            else:
+            try:
                 check(entry.status)
+            except HandleExpiredError:
+                expired.add(entry.receipt_handle)
         return expired
 
     async def hide(self, topic: str, receipt: Receipt, seconds: float) -> Receipt:
@@ -193,11 +196,13 @@ def check(status: Any) -> None:
         return
     code = definition.Code.Name(status.code)
     message = f"RocketMQ: {code}: {status.message}"
+    if _TYPE_NOT_KNOWN in status.message or _BROKER_NOT_FOUND in status.message:
+        raise BusUnavailableError(message)
     if status.code == definition.INVALID_RECEIPT_HANDLE:
         raise HandleExpiredError(message)
     if status.code == definition.TOPIC_NOT_FOUND:
         raise TopicMissingError(message)
-    if status.code in _WRONG_REQUEST and code not in _TEMPORARY and _TYPE_NOT_KNOWN not in status.message:
+    if status.code in _WRONG_REQUEST and code not in _TEMPORARY:
         raise ValueError(message)
     raise BusUnavailableError(message)
 
