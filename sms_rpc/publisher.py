@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from mesh import telemetry
 from mesh.bus.id_messages import IDS_PER_MESSAGE, publish_ids
 from mesh.bus.port import Bus, BusUnavailableError
 from sms_rpc.domain import SmsMode, SmsType, queue_name
+
+_QUEUES_AT_ONCE = 100
 
 log = telemetry.logger()
 
@@ -40,15 +43,23 @@ class Publisher:
         by_queue: dict[str, list[Publication]] = {}
         for publication in publications:
             by_queue.setdefault(publication.queue, []).append(publication)
+        queues = list(by_queue.items())
         failed: list[Publication] = []
-        for queue, waiting in by_queue.items():
-            size = IDS_PER_MESSAGE if waiting[0].mode is SmsMode.SINGLE else 1
-            try:
-                await publish_ids(self._bus, queue, [publication.dispatch_id for publication in waiting], size)
-            except BusUnavailableError as error:
-                log.warning("dispatches wait for the sweep", queue=queue, count=len(waiting), error=str(error))
-                failed.extend(waiting)
+        for start in range(0, len(queues), _QUEUES_AT_ONCE):
+            for left in await asyncio.gather(
+                *(self._to_queue(*one) for one in queues[start : start + _QUEUES_AT_ONCE])
+            ):
+                failed += left
         return failed
+
+    async def _to_queue(self, queue: str, waiting: Sequence[Publication]) -> Sequence[Publication]:
+        size = IDS_PER_MESSAGE if waiting[0].mode is SmsMode.SINGLE else 1
+        try:
+            await publish_ids(self._bus, queue, [publication.dispatch_id for publication in waiting], size)
+        except BusUnavailableError as error:
+            log.warning("dispatches wait for the sweep", queue=queue, count=len(waiting), error=str(error))
+            return waiting
+        return []
 
     async def oldest_age_ms(self, queue: str) -> int:
         """Say how old the oldest message of a queue is that waits or is being worked on; 0 when there is none."""

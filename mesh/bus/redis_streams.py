@@ -28,7 +28,7 @@ from mesh.bus.port import (
 )
 from mesh.bus.sleepers import Sleepers
 from mesh.redis_connection import is_unavailable
-from mesh.redis_script import Argument, LuaScript, Reply
+from mesh.redis_script import Argument, JointScripts, LuaScript, Reply
 from mesh.redis_wake import WakeChannel
 
 Item = TypeVar("Item")
@@ -53,6 +53,7 @@ class RedisStreamsBus:
 
     def __init__(self, redis: Redis, *, buckets: int = 1, visibility_seconds_min: int = VISIBILITY_SECONDS_MIN) -> None:
         self._redis = redis
+        self._scripts = JointScripts(redis, "the way to the bus")
         self._keys = scripts.Keys(buckets)
         self._visibility_seconds_min = visibility_seconds_min
         self._sleepers = Sleepers()
@@ -139,6 +140,7 @@ class RedisStreamsBus:
 
     async def close(self) -> None:
         await self._wake.close()
+        await self._scripts.close()
         await self._redis.aclose()
 
     async def _run(
@@ -146,7 +148,7 @@ class RedisStreamsBus:
     ) -> Reply:
         channel = "" if queue.endswith(DEAD_SUFFIX) else scripts.WAKE_CHANNEL
         with _unavailable():
-            return await script.run(self._redis, keys or self._keys.of_queue(queue), (queue, channel, *arguments))
+            return await self._scripts.run(script, keys or self._keys.of_queue(queue), (queue, channel, *arguments))
 
     async def _look(self, prefixes: tuple[str, ...]) -> tuple[set[str], float]:
         """Name the queues that are due, and say after how many seconds to look again."""
@@ -154,7 +156,7 @@ class RedisStreamsBus:
         pause = LOOK_SECONDS_MAX
         with _unavailable():
             replies = await asyncio.gather(
-                *(scripts.READY.run(self._redis, [due], (READY_QUEUES_MAX, *prefixes)) for due in self._keys.due())
+                *(self._scripts.run(scripts.READY, [due], (READY_QUEUES_MAX, *prefixes)) for due in self._keys.due())
             )
         for reply in replies:
             next_due_in_ms, *names = cast("list[bytes]", reply)

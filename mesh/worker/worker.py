@@ -2,7 +2,7 @@
 
 A queue that has work gets a lane: a task that receives a batch, handles it, settles it, and goes on until the queue is
 empty. While it handles, the queue may get further lanes, up to the route's concurrency. A queue without work has no
-lane and costs nothing.
+lane and costs nothing, and one that gave less than it was asked for is not asked again until the bus names it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,16 @@ log = telemetry.logger(part="worker")
 
 @dataclass(slots=True)
 class _Queue:
-    """A queue with lanes. `is_receiving` tells that one of them is about to find out whether there is more."""
+    """A queue with lanes.
+
+    `is_receiving` tells that one of them is about to find out whether there is more, `is_left` that the bus named the
+    queue while it had its full number of lanes.
+    """
 
     route: Route
     lanes: int = 0
     is_receiving: bool = False
+    is_left: bool = False
 
 
 class Worker:
@@ -92,7 +97,10 @@ class Worker:
             if route is None:
                 return False
             queue = self._queues[name] = _Queue(route)
-        if queue.is_receiving or queue.lanes >= queue.route.concurrency or stop.is_set():
+        if queue.is_receiving or stop.is_set():
+            return False
+        if queue.lanes >= queue.route.concurrency:
+            queue.is_left = True
             return False
         queue.lanes += 1
         queue.is_receiving = True
@@ -115,14 +123,15 @@ class Worker:
                 del self._queues[name]
 
     async def _turn(self, name: str, queue: _Queue, stop: asyncio.Event) -> bool:
-        """Work one batch; answer whether there was one."""
+        """Work one batch; answer whether there may be another."""
         route = queue.route
         async with self._turns:
             if stop.is_set():
                 return False
+            queue.is_left = False
             deliveries = await self._bus.receive(name, route.batch_max, route.visibility_seconds)
             self._working_outage.end()
             queue.is_receiving = False
             if deliveries:
                 await work(self._bus, route, name, deliveries)
-        return bool(deliveries)
+        return len(deliveries) == route.batch_max or queue.is_left

@@ -165,6 +165,7 @@ class RocketMqBus:
     async def close(self) -> None:
         await self._watch.close()
         await self._proxy.close()
+        await self._index.close()
         await self._redis.aclose()
 
     async def _publish(self, queue: str, letters: Sequence[Letter]) -> None:

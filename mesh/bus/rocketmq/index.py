@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from mesh.bus.port import DEAD_SUFFIX, BusUnavailableError, Depth
 from mesh.bus.redis_scripts import READY
 from mesh.redis_connection import is_unavailable
-from mesh.redis_script import Argument, LuaScript, Reply
+from mesh.redis_script import Argument, JointScripts, LuaScript, Reply
 
 LOOKS_IN_VAIN_MAX = 6
 LOOK_IN_VAIN_PAUSE_MS = 250
@@ -63,6 +63,7 @@ class QueueIndex:
 
     def __init__(self, redis: Redis, deployment: str) -> None:
         self._redis = redis
+        self._scripts = JointScripts(redis, "the way to the hints about queues")
         self._tag = f"{{rocketmq:{deployment}}}"
         self.wake_channel = f"{self._tag}:wake"
 
@@ -80,7 +81,7 @@ class QueueIndex:
     async def ready(self, prefixes: Sequence[str]) -> tuple[set[str], int | None]:
         """Name the queues that are due, and say in how many ms the next one will be, if any."""
         with unavailable():
-            reply = await READY.run(self._redis, [self._key("due")], (READY_QUEUES_MAX, *prefixes))
+            reply = await self._scripts.run(READY, [self._key("due")], (READY_QUEUES_MAX, *prefixes))
         next_due_in_ms, *names = cast("list[bytes]", reply)
         pause_ms = int(next_due_in_ms)
         return {name.decode() for name in names}, pause_ms if pause_ms >= 0 else None
@@ -129,12 +130,16 @@ class QueueIndex:
         with unavailable():
             return bool(await self._redis.set(self._key(f"turn:{job}"), b"", nx=True, ex=seconds))
 
+    async def close(self) -> None:
+        """Finish what was asked."""
+        await self._scripts.close()
+
     async def _run(self, script: LuaScript, queue: str, *arguments: Argument) -> Reply:
         channel = "" if queue.endswith(DEAD_SUFFIX) else self.wake_channel
         of_queue = [self._key(f"{name}:{queue}") for name in ("counts", "times", "published", "ages")]
         with unavailable():
             keys = [*of_queue, self._key("due"), self._key("queues")]
-            return await script.run(self._redis, keys, (queue, channel, *arguments))
+            return await self._scripts.run(script, keys, (queue, channel, *arguments))
 
     def _key(self, name: str) -> str:
         return f"{self._tag}:{name}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
+import pytest
 import pytest_asyncio
 import structlog
 from opentelemetry import trace
@@ -22,6 +23,7 @@ from mesh.errors import DomainError
 from mesh.redis_connection import connect_redis
 from mesh.testing import eventually
 from mesh.worker import Dead, Done, Handler, Outcome, Retry, RetryPolicy, Route, Worker
+from mesh.worker import worker as worker_module
 from tests.redis_server import start_redis
 
 if TYPE_CHECKING:
@@ -97,6 +99,16 @@ class Losing(RedisStreamsBus):
             if self.cancellations > 1:
                 raise
             return set()
+
+
+class Counting(RedisStreamsBus):
+    """A bus that counts how often it was asked for messages."""
+
+    receives = 0
+
+    async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
+        self.receives += 1
+        return await super().receive(queue, max_messages, visibility_seconds)
 
 
 @asynccontextmanager
@@ -319,6 +331,30 @@ class TestIsolation:
                 await eventually(partial(blocker.is_running, expected), 2)
             blocker.let_go.set()
             await eventually(lambda: settled(bus, "q"))
+
+    async def test_a_queue_that_gave_less_than_it_was_asked_for_is_not_asked_again(self, redis_url: str) -> None:
+        bus, recorder = Counting(connect_redis(redis_url, "worker")), Recorder()
+        for number in range(100):
+            await bus.publish(f"q.{number}", numbered(3))
+        async with running(Worker(bus, [route("q.", recorder, batch_max=10)])):
+            await eventually(partial(recorder.has_seen, 300))
+        assert bus.receives == 100
+        await bus.close()
+
+    async def test_a_full_queue_s_next_message_does_not_wait_for_the_next_look(
+        self, bus: RedisStreamsBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for pause in ("_LOOK_PAUSE_SECONDS_FIRST", "_LOOK_PAUSE_SECONDS_MAX"):
+            monkeypatch.setattr(worker_module, pause, 3600)
+        blocker = Blocker()
+        async with running(Worker(bus, [route("q", blocker, batch_max=10)])):
+            await bus.publish("q", numbered(1))
+            await eventually(lambda: blocker.running)
+            await bus.publish("q", numbered(1))
+            await asyncio.sleep(0.2)
+            blocker.let_go.set()
+            await eventually(lambda: settled(bus, "q"))
+        assert blocker.finished == 2
 
     async def test_all_queues_together_have_at_most_the_cap_and_take_turns(self, bus: RedisStreamsBus) -> None:
         running_now = running_most = 0
