@@ -6,10 +6,10 @@ once for each dialect, and its rows go to the driver as tuples in the order of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import CursorResult, Dialect
@@ -18,6 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 IN_MAX = 500
 """Values in one IN list: well below what any of the databases takes."""
 
+PAIRS_MAX = 128
+"""Pairs in one statement: SQLite takes conditions up to a depth of 1,000."""
+
+Value = TypeVar("Value", int, str)
 Row = Mapping[str, Any]
 Change = sa.Update | sa.Delete
 
@@ -40,15 +44,64 @@ def by_primary_key(statement: sa.Select[Any], table: sa.Table) -> sa.Select[Any]
     return statement
 
 
+def in_lists(values: Iterable[Value]) -> Iterator[list[Value]]:
+    """Cut values into IN lists, each value once, in their order: no two transactions then wait for each other."""
+    wanted = sorted(set(values))
+    for start in range(0, len(wanted), IN_MAX):
+        yield wanted[start : start + IN_MAX]
+
+
 async def read_in(
     connection: AsyncConnection, statement: sa.Select[Any], values: Iterable[Any], **further: object
 ) -> list[sa.Row[Any]]:
     """Read the rows of a `select_in`, by IN lists of bounded length in the order of their values."""
-    wanted = sorted(values)
     rows: list[sa.Row[Any]] = []
-    for start in range(0, len(wanted), IN_MAX):
-        rows += await connection.execute(statement, {**further, "wanted": wanted[start : start + IN_MAX]})
+    for wanted in in_lists(values):
+        rows += await connection.execute(statement, {**further, "wanted": wanted})
     return rows
+
+
+async def read_pairs(
+    connection: AsyncConnection, table: sa.Table, columns: tuple[str, str], pairs: Iterable[tuple[Any, Any]]
+) -> list[sa.Row[Any]]:
+    """Read the rows whose two `columns`, on which there is an index, hold one of `pairs`.
+
+    Few statements, whether there are a thousand second values to one first value, or one to each of a thousand.
+    """
+    wanted = sorted(set(pairs))
+    if not wanted:
+        return []
+    if wanted[0][0] == wanted[-1][0]:
+        seconds = [second for _, second in wanted]
+        return await read_in(connection, _select_of_one(table, columns), seconds, first=wanted[0][0])
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(wanted), PAIRS_MAX):
+        part = wanted[start : start + PAIRS_MAX]
+        # A power of two, so that there are few statements to make; what is lacking is the last pair once more.
+        size = 1 << (len(part) - 1).bit_length()
+        part += part[-1:] * (size - len(part))
+        values: dict[str, Any] = {}
+        for place, (first, second) in enumerate(part):
+            values[f"first_{place}"], values[f"second_{place}"] = first, second
+        rows += await connection.execute(_select_pairs(table, columns, size), values)
+    return rows
+
+
+@lru_cache(maxsize=_STATEMENTS_MAX)
+def _select_of_one(table: sa.Table, columns: tuple[str, str]) -> sa.Select[Any]:
+    first, second = columns
+    return select_in(table, second).where(table.c[first] == sa.bindparam("first"))
+
+
+@lru_cache(maxsize=_STATEMENTS_MAX)
+def _select_pairs(table: sa.Table, columns: tuple[str, str], size: int) -> sa.Select[Any]:
+    """Ask for each pair by itself: for a list of pairs, SQLite would read the whole table."""
+    first, second = (table.c[column] for column in columns)
+    pairs = [
+        sa.and_(first == sa.bindparam(f"first_{place}"), second == sa.bindparam(f"second_{place}"))
+        for place in range(size)
+    ]
+    return sa.select(table).where(sa.or_(*pairs))
 
 
 async def execute_many(connection: AsyncConnection, statement: Change, rows: Sequence[Row]) -> CursorResult[Any]:

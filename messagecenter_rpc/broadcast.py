@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mesh import pages
 from mesh.database import Database
 from mesh.errors import FieldViolation, invalid_request
-from messagecenter_rpc import storage
+from mesh.statements import read_pairs
 from messagecenter_rpc.domain import Channel, Event
 from messagecenter_rpc.quiet_hours import QuietHours, is_time_zone
 from messagecenter_rpc.tables import broadcast_config
@@ -70,21 +70,11 @@ class Configs:
 
 async def read_configs(connection: AsyncConnection, keys: Iterable[ConfigKey]) -> Configs:
     """Read what the calls of these brands, shops and events follow."""
-    wanted: dict[int, tuple[set[int], set[Event]]] = {}
-    for brand_id, shop_id, event in keys:
-        shops, events = wanted.setdefault(brand_id, ({BRAND_SHOP}, set()))
-        shops.add(shop_id)
-        events.add(event)
-    found: list[BroadcastConfig] = []
-    for brand_id, (shops, events) in wanted.items():
-        for chunk in storage.chunks(shops):
-            statement = sa.select(broadcast_config).where(
-                broadcast_config.c.brand_id == brand_id,
-                broadcast_config.c.shop_id.in_(chunk),
-                broadcast_config.c.event.in_(sorted(events)),
-            )
-            found += [_config(row) for row in await connection.execute(statement)]
-    return Configs(found)
+    keys = list(keys)
+    shops = {(brand_id, shop) for brand_id, shop_id, _ in keys for shop in (shop_id, BRAND_SHOP)}
+    events = {event for _, _, event in keys}
+    rows = await read_pairs(connection, broadcast_config, ("brand_id", "shop_id"), shops)
+    return Configs(_config(row) for row in rows if row.event in events)
 
 
 class Broadcasts:

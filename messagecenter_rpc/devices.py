@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from mesh import pages
 from mesh.database import Database
 from mesh.errors import DomainError, FieldViolation, invalid_request
 from mesh.ids import IdAllocator
-from messagecenter_rpc import storage
+from mesh.statements import read_in, read_pairs, select_in
 from messagecenter_rpc.control_characters import is_plain_name
 from messagecenter_rpc.domain import Channel
 from messagecenter_rpc.tables import device
@@ -121,33 +122,25 @@ class Devices:
             await connection.execute(sa.delete(device).where(*_is(brand_id, device_id)))
 
 
+_OF_ACCOUNTS = select_in(device, "account")
+
+
 async def read_shop_devices(
     connection: AsyncConnection, shops: Iterable[tuple[int, int]]
 ) -> dict[tuple[int, int], list[Device]]:
     """Read the devices of shops, given as (brand_id, shop_id), each in the order in which they were made known."""
-    by_brand: dict[int, set[int]] = {}
-    for brand_id, shop_id in shops:
-        by_brand.setdefault(brand_id, set()).add(shop_id)
     found: dict[tuple[int, int], list[Device]] = {}
-    for brand_id, shop_ids in by_brand.items():
-        for chunk in storage.chunks(shop_ids):
-            statement = (
-                sa.select(device)
-                .where(device.c.brand_id == brand_id, device.c.shop_id.in_(chunk))
-                .order_by(device.c.shop_id, device.c.device_number)
-            )
-            for row in await connection.execute(statement):
-                found.setdefault((brand_id, row.shop_id), []).append(_device(row))
+    rows = await read_pairs(connection, device, ("brand_id", "shop_id"), shops)
+    for row in sorted(rows, key=attrgetter("device_number")):
+        found.setdefault((row.brand_id, row.shop_id), []).append(_device(row))
     return found
 
 
 async def read_devices_by_account(connection: AsyncConnection, accounts: Iterable[str]) -> dict[str, list[Device]]:
     """Read the devices that accounts stand for."""
     found: dict[str, list[Device]] = {}
-    for chunk in storage.chunks(accounts):
-        statement = sa.select(device).where(device.c.account.in_(chunk)).order_by(device.c.device_number)
-        for row in await connection.execute(statement):
-            found.setdefault(row.account, []).append(_device(row))
+    for row in sorted(await read_in(connection, _OF_ACCOUNTS, accounts), key=attrgetter("device_number")):
+        found.setdefault(row.account, []).append(_device(row))
     return found
 
 

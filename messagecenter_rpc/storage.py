@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mesh.statements import in_lists, read_in, read_pairs, select_in
 from messagecenter_rpc.domain import (
     TERMINAL,
     TRANSITIONS,
@@ -23,35 +24,19 @@ from messagecenter_rpc.domain import (
 )
 from messagecenter_rpc.tables import call, record
 
-IN_MAX = 500
-"""Values in one IN list: well below what any of the databases takes."""
-
 RECORDS_AT_ONCE = 10_000
 """Records that one transaction writes at most: on SQLite nobody else writes meanwhile."""
 
-Value = TypeVar("Value", int, str)
-
-
-def chunks(values: Iterable[Value]) -> Iterator[list[Value]]:
-    """Cut values into IN lists, each value once, in their order: no two transactions then wait for each other."""
-    wanted = sorted(set(values))
-    for start in range(0, len(wanted), IN_MAX):
-        yield wanted[start : start + IN_MAX]
+_CALLS = select_in(call, "call_id")
+_RECORDS_TO_CHANGE = select_in(record, "record_id").order_by(record.c.record_id).with_for_update()
 
 
 async def read_calls_by_request(
     connection: AsyncConnection, requests: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], Call]:
     """Find the calls that these (brand_id, request_id) made."""
-    by_brand: dict[int, list[str]] = {}
-    for brand_id, request_id in requests:
-        by_brand.setdefault(brand_id, []).append(request_id)
-    found: dict[tuple[int, str], Call] = {}
-    for brand_id, request_ids in by_brand.items():
-        for chunk in chunks(request_ids):
-            statement = sa.select(call).where(call.c.brand_id == brand_id, call.c.request_id.in_(chunk))
-            found.update({(brand_id, row.request_id): to_call(row) for row in await connection.execute(statement)})
-    return found
+    rows = await read_pairs(connection, call, ("brand_id", "request_id"), requests)
+    return {(row.brand_id, row.request_id): to_call(row) for row in rows}
 
 
 async def read_call(
@@ -65,11 +50,7 @@ async def read_call(
 
 async def read_calls(connection: AsyncConnection, call_ids: Iterable[int]) -> dict[int, Call]:
     """Read calls by id."""
-    found: dict[int, Call] = {}
-    for chunk in chunks(call_ids):
-        statement = sa.select(call).where(call.c.call_id.in_(chunk))
-        found.update({row.call_id: to_call(row) for row in await connection.execute(statement)})
-    return found
+    return {row.call_id: to_call(row) for row in await read_in(connection, _CALLS, call_ids)}
 
 
 async def list_calls(
@@ -112,11 +93,7 @@ async def read_records(connection: AsyncConnection, one: Call, *, after_id: int,
 
 async def lock_records(connection: AsyncConnection, record_ids: Iterable[int]) -> list[Record]:
     """Lock records, in the order of their ids."""
-    locked: list[Record] = []
-    for chunk in chunks(record_ids):
-        statement = sa.select(record).where(record.c.record_id.in_(chunk)).order_by(record.c.record_id)
-        locked += [to_record(row) for row in await connection.execute(statement.with_for_update())]
-    return locked
+    return [to_record(row) for row in await read_in(connection, _RECORDS_TO_CHANGE, record_ids)]
 
 
 async def lock_open_ids(connection: AsyncConnection, one: Call) -> list[int]:
@@ -160,7 +137,7 @@ async def read_overdue(connection: AsyncConnection, now_ms: int, limit: int) -> 
 
 async def look_later(connection: AsyncConnection, record_ids: Iterable[int], look_at_ms: int) -> None:
     """Put off the sweep's next look at queued records."""
-    for chunk in chunks(record_ids):
+    for chunk in in_lists(record_ids):
         statement = sa.update(record).where(record.c.record_id.in_(chunk), record.c.status == RecordStatus.QUEUED.value)
         await connection.execute(statement.values(look_at_ms=look_at_ms))
 
@@ -172,7 +149,7 @@ async def move(connection: AsyncConnection, event: RecordEvent, record_ids: Iter
         values = {**values, "look_at_ms": 0}
     # The status comes last, because MariaDB assigns one after the other and a value may look at what was.
     assignments = {**values, "status": target.value}
-    for chunk in chunks(record_ids):
+    for chunk in in_lists(record_ids):
         statement = sa.update(record).where(record.c.record_id.in_(chunk), _has_source(event))
         await connection.execute(statement.ordered_values(*assignments.items()))
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
-from messagecenter_rpc import storage
+from mesh.statements import read_pairs
 from messagecenter_rpc.tables import technician
 
 AHEAD_MS_MAX = 300_000
@@ -65,18 +65,9 @@ async def read_technicians(
     connection: AsyncConnection, technicians: Iterable[tuple[int, str]]
 ) -> dict[tuple[int, str], Technician]:
     """Read the clocks of technicians, given as (brand_id, technician_id); those who have none are left out."""
-    by_brand: dict[int, list[str]] = {}
-    for brand_id, technician_id in technicians:
-        by_brand.setdefault(brand_id, []).append(technician_id)
-    found: dict[tuple[int, str], Technician] = {}
-    for brand_id, technician_ids in by_brand.items():
-        for chunk in storage.chunks(technician_ids):
-            statement = sa.select(technician).where(
-                technician.c.brand_id == brand_id, technician.c.technician_id.in_(chunk)
-            )
-            for row in await connection.execute(statement):
-                found[brand_id, row.technician_id] = Technician(**row._mapping)  # noqa: SLF001  # SQLAlchemy's public name
-    return found
+    rows = await read_pairs(connection, technician, ("brand_id", "technician_id"), technicians)
+    clocks = (Technician(**row._mapping) for row in rows)  # noqa: SLF001  # SQLAlchemy's public name
+    return {(one.brand_id, one.technician_id): one for one in clocks}
 
 
 def _is(brand_id: int, technician_id: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -15,8 +15,8 @@ from mesh import pages
 from mesh.database import Database
 from mesh.errors import DomainError, FieldViolation, invalid_request
 from mesh.ids import IdAllocator
+from mesh.statements import read_in, select_in
 from mesh.text_template import TemplateError, parse_template
-from messagecenter_rpc import storage
 from messagecenter_rpc.control_characters import is_plain_name, is_plain_text
 from messagecenter_rpc.domain import Channel, Event
 from messagecenter_rpc.tables import broadcast_config, template
@@ -130,13 +130,13 @@ class Templates:
             await connection.execute(sa.update(template).where(_is(template_id)).values(deleted_at_ms=now_ms))
 
 
+_STANDING = select_in(template, "template_id").where(template.c.deleted_at_ms == 0)
+
+
 async def read_templates(connection: AsyncConnection, template_ids: Iterable[int]) -> dict[int, Template]:
     """Read the templates that stand, of any brands."""
-    found: dict[int, Template] = {}
-    for chunk in storage.chunks(template_ids):
-        statement = sa.select(template).where(template.c.template_id.in_(chunk), template.c.deleted_at_ms == 0)
-        found.update({row.template_id: _template(row) for row in await connection.execute(statement)})
-    return found
+    rows = await read_in(connection, _STANDING, template_ids)
+    return {row.template_id: _template(row) for row in rows}
 
 
 async def lock_template(connection: AsyncConnection, brand_id: int, template_id: int) -> Template | None:

@@ -29,7 +29,7 @@ class Settings(RmqSettings):
         frozenset({"single", "batch"}), min_length=1, description="Only the queues of these modes"
     )
     concurrency: int = Field(4, ge=1, le=64, description="Batches of one queue that are worked at once")
-    handlers_max: int = Field(64, ge=1, le=1000, description="Batches of all queues that are worked at once")
+    handlers_max: int = Field(256, ge=1, le=1000, description="Batches of all queues that are worked at once")
     receipts: bool = Field(True, description="Also consume receipts, pull them, and sweep")
 
     peer_sms: str = Field("127.0.0.1:7102", description="Address of sms_rpc")

@@ -19,11 +19,11 @@ from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.ids import IdAllocator
-from mesh.slices import in_slices
 from sms_rpc import storage
 from sms_rpc.acceptance import PreparedSend, SendRequest, prepare
+from sms_rpc.block_list import blocked_phones
 from sms_rpc.clients import CostCenter
-from sms_rpc.domain import BLOCKABLE_TYPES, DispatchState, Record, RecordEvent, Task
+from sms_rpc.domain import DispatchState, Record, RecordEvent, Task
 from sms_rpc.plan import LARGE, Plan, as_first_answered, freeze_order
 from sms_rpc.publisher import Publication, Publisher
 
@@ -92,37 +92,30 @@ class Sending:
             brands = await storage.read_brands(connection, {request.brand_id for _, request in requests})
             keys = [(request.brand_id, request.request_id) for _, request in requests]
             known = await storage.read_tasks_by_request(connection, keys)
-        prepared: dict[int, tuple[PreparedSend, frozenset[str]]] = {}
+        prepared: dict[int, PreparedSend] = {}
         for position, request in requests:
             task = known.get((request.brand_id, request.request_id))
             try:
                 if task is not None:
                     outcomes[position] = await self._repeat(task, request.body_hash())
                 else:
-                    prepared[position] = await self._prepare(request, brands, now_ms)
+                    prepared[position] = await _prepare(request, brands, now_ms)
             except DomainError as refusal:
                 outcomes[position] = refusal
-        return await self._freeze(prepared, outcomes, now_ms)
+        return await self._freeze(await self._without_blocked(prepared, outcomes), outcomes, now_ms)
 
-    async def _prepare(
-        self, request: SendRequest, brands: dict[int, bool], now_ms: int
-    ) -> tuple[PreparedSend, frozenset[str]]:
-        if request.brand_id not in brands:
-            raise brand_not_found(request.brand_id)
-        send = await prepare(request, request.body_hash(), international=brands[request.brand_id], now_ms=now_ms)
-        blocked: set[str] = set()
-        if request.sms_type in BLOCKABLE_TYPES:
-            async for slice_ in in_slices(send.recipients):
-                async with self._database.read() as connection:
-                    phones = [recipient.phone for recipient in slice_]
-                    blocked |= await storage.read_blocked(connection, request.brand_id, phones)
-        if len(blocked) == len(send.recipients):
-            raise DomainError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                "RECIPIENT_BLOCKED",
-                "every recipient has unsubscribed from the brand; nothing was sent",
-            )
-        return send, frozenset(blocked)
+    async def _without_blocked(
+        self, prepared: dict[int, PreparedSend], outcomes: dict[int, Accepted | BaseException]
+    ) -> dict[int, tuple[PreparedSend, frozenset[str]]]:
+        """Answer the sends with those of their phones that are blocked; where all are, refuse it."""
+        blocked = await blocked_phones(self._database, list(prepared.values()))
+        kept: dict[int, tuple[PreparedSend, frozenset[str]]] = {}
+        for (position, send), phones in zip(prepared.items(), blocked, strict=True):
+            if len(phones) == len(send.recipients):
+                outcomes[position] = _recipient_blocked()
+            else:
+                kept[position] = send, phones
+        return kept
 
     async def _freeze(
         self,
@@ -229,6 +222,20 @@ class Sending:
             count = min(ANSWERED_MAX, task.accepted_count + task.blocked_count)
             records = await storage.read_records(connection, task.task_id, count)
         return Accepted(task, [as_first_answered(task, one) for one in records])
+
+
+async def _prepare(request: SendRequest, brands: dict[int, bool], now_ms: int) -> PreparedSend:
+    if request.brand_id not in brands:
+        raise brand_not_found(request.brand_id)
+    return await prepare(request, request.body_hash(), international=brands[request.brand_id], now_ms=now_ms)
+
+
+def _recipient_blocked() -> DomainError:
+    return DomainError(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "RECIPIENT_BLOCKED",
+        "every recipient has unsubscribed from the brand; nothing was sent",
+    )
 
 
 async def withhold(database: Database, publications: Sequence[Publication]) -> None:

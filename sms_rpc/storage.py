@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh.bulk_rows import insert_rows
-from mesh.statements import IN_MAX, execute_many, read_in, select_in
+from mesh.statements import execute_many, in_lists, read_in, read_pairs, select_in
 from sms_rpc.domain import (
     DispatchEvent,
     DispatchState,
@@ -47,8 +47,6 @@ _TIME_OF: Mapping[RecordStatus, str] = {
 
 _BRANDS = select_in(brand, "brand_id")
 _TASKS = select_in(task, "task_id")
-_TASKS_OF_REQUESTS = select_in(task, "request_id").where(task.c.brand_id == sa.bindparam("brand_id"))
-_BLOCKED = select_in(block, "phone").where(block.c.brand_id == sa.bindparam("brand_id"))
 _RECORDS = select_in(record, "record_id")
 _RECORDS_OF_RANGE = (
     sa.select(record)
@@ -66,14 +64,8 @@ async def read_tasks_by_request(
     connection: AsyncConnection, requests: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], Task]:
     """Find the tasks that these (brand_id, request_id) made."""
-    by_brand: dict[int, list[str]] = {}
-    for brand_id, request_id in requests:
-        by_brand.setdefault(brand_id, []).append(request_id)
-    found: dict[tuple[int, str], Task] = {}
-    for brand_id, request_ids in by_brand.items():
-        for row in await read_in(connection, _TASKS_OF_REQUESTS, request_ids, brand_id=brand_id):
-            found[brand_id, row.request_id] = _task(row)
-    return found
+    rows = await read_pairs(connection, task, ("brand_id", "request_id"), requests)
+    return {(row.brand_id, row.request_id): _task(row) for row in rows}
 
 
 async def read_task(connection: AsyncConnection, brand_id: int, task_id: int) -> Task | None:
@@ -83,9 +75,10 @@ async def read_task(connection: AsyncConnection, brand_id: int, task_id: int) ->
     return _task(row) if row else None
 
 
-async def read_blocked(connection: AsyncConnection, brand_id: int, phones: Sequence[str]) -> set[str]:
-    """Answer those of the phones that are on the brand's block list."""
-    return {row.phone for row in await read_in(connection, _BLOCKED, phones, brand_id=brand_id)}
+async def read_blocked(connection: AsyncConnection, phones: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Answer those of the phones, given as (brand_id, phone), that are on the block list of their brand."""
+    rows = await read_pairs(connection, block, ("brand_id", "phone"), phones)
+    return {(row.brand_id, row.phone) for row in rows}
 
 
 async def insert_tasks(connection: AsyncConnection, tasks: Sequence[Task]) -> None:
@@ -231,7 +224,7 @@ async def count_cancelled(connection: AsyncConnection, first_id: int, count: int
 async def count_open(connection: AsyncConnection, dispatch_ids: Sequence[int]) -> dict[int, int]:
     """Count the records of dispatches that wait for a receipt. Dispatches without any are left out."""
     counts: dict[int, int] = {}
-    for start in range(0, len(dispatch_ids), IN_MAX):
+    for wanted in in_lists(dispatch_ids):
         statement = (
             sa.select(dispatch.c.dispatch_id, sa.func.count())
             .join_from(
@@ -243,7 +236,7 @@ async def count_open(connection: AsyncConnection, dispatch_ids: Sequence[int]) -
                 ),
             )
             .where(
-                dispatch.c.dispatch_id.in_(dispatch_ids[start : start + IN_MAX]),
+                dispatch.c.dispatch_id.in_(wanted),
                 _has_status(record_sources(RecordEvent.SETTLE)),
             )
             .group_by(dispatch.c.dispatch_id)
@@ -332,9 +325,8 @@ async def withhold_dispatches(connection: AsyncConnection, dispatch_ids: Sequenc
 
 async def delete_dispatches(connection: AsyncConnection, dispatch_ids: Collection[int]) -> None:
     """Remove dispatches that nobody has to act on any more."""
-    wanted = sorted(dispatch_ids)
-    for start in range(0, len(wanted), IN_MAX):
-        await connection.execute(sa.delete(dispatch).where(dispatch.c.dispatch_id.in_(wanted[start : start + IN_MAX])))
+    for wanted in in_lists(dispatch_ids):
+        await connection.execute(sa.delete(dispatch).where(dispatch.c.dispatch_id.in_(wanted)))
 
 
 def _task(row: Any) -> Task:

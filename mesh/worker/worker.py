@@ -75,6 +75,9 @@ class Worker:
         """Open lanes for the queues that have work."""
         pause = _LOOK_PAUSE_SECONDS_FIRST
         while True:
+            # While all handlers are busy, what is found would only wait behind what was found before.
+            async with self._turns:
+                pass
             try:
                 ready = await self._bus.wait_ready(self._prefixes, WAIT_SECONDS)
             except BusUnavailableError as error:

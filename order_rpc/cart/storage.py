@@ -8,7 +8,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mesh.statements import IN_MAX
+from mesh.statements import in_lists
 from order_rpc.cart.domain import CartKey, CartLine
 from order_rpc.cart.tables import cart, cart_line
 
@@ -44,9 +44,8 @@ async def update_line(connection: AsyncConnection, key: CartKey, goods_id: int, 
 
 async def delete_lines(connection: AsyncConnection, key: CartKey, goods_ids: Collection[int]) -> None:
     """Take goods out of a cart, those that are in it."""
-    ordered = sorted(goods_ids)
-    for start in range(0, len(ordered), IN_MAX):
-        found = (*_is(cart_line, key), cart_line.c.goods_id.in_(ordered[start : start + IN_MAX]))
+    for wanted in in_lists(goods_ids):
+        found = (*_is(cart_line, key), cart_line.c.goods_id.in_(wanted))
         await connection.execute(sa.delete(cart_line).where(*found))
 
 

@@ -404,6 +404,20 @@ class TestIsolation:
             assert commands["cmdstat_evalsha"]["calls"] <= 26, "fifty a second, and the first two"
             blocker.let_go.set()
 
+    async def test_nobody_looks_while_all_handlers_are_busy(self, bus: RedisStreamsBus, redis: Redis) -> None:
+        blocker = Blocker()
+        for number in range(10):
+            await bus.publish(f"q.{number}", numbered(1))
+        async with running(Worker(bus, [route("q.", blocker)], handlers_max=2)):
+            await eventually(partial(blocker.is_running, 2))
+            await asyncio.sleep(0.2)
+            await redis.config_resetstat()
+            await asyncio.sleep(0.5)
+            commands = await redis.info("commandstats")
+            assert "cmdstat_evalsha" not in commands
+            blocker.let_go.set()
+            await eventually(lambda: blocker.finished == 10)
+
     async def test_idle_queues_hold_no_task(self, bus: RedisStreamsBus) -> None:
         recorder = Recorder()
         worker = Worker(bus, [route("q.", recorder)])
