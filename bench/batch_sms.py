@@ -13,7 +13,7 @@ from bench.fresh_brands import fresh_brands
 from bench.local import Measured, measured_mesh
 from bench.processes import OF_ONE_SMS, cpu_seconds, cpu_us_per_message, pids_of
 from bench.provider import accepted_messages, until_accepted
-from bench.settled import until_campaign_settled
+from bench.settled import check_delivered, until_campaign_settled
 from meshctl.app import App
 
 RECIPIENTS = 100_000
@@ -54,13 +54,15 @@ async def run(measured: Measured, database: DatabaseEngine, app: App, recipients
     accepted_at = time.time()
     submitted_at = await until_accepted(measured, seen_before + recipients, _SUBMIT_SECONDS_MAX)
     submitted = cpu_seconds(processes)
-    settled_at = await until_campaign_settled(app, task_id, recipients)
+    settled_at = await until_campaign_settled(app, task_id)
+    settled = cpu_seconds(processes)
+    await check_delivered(app, recipients, taskId=task_id)
     return Run(
         accepted=recipients / (accepted_at - began_at),
         submitted=recipients / (submitted_at - began_at),
         settled=recipients / (settled_at - began_at),
         submitting_us=cpu_us_per_message(began, submitted, recipients),
-        settling_us=cpu_us_per_message(submitted, cpu_seconds(processes), recipients),
+        settling_us=cpu_us_per_message(submitted, settled, recipients),
     )
 
 

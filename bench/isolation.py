@@ -19,7 +19,7 @@ from bench.fresh_brands import fresh_brands
 from bench.local import Measured, measured_mesh
 from bench.pace import paced
 from bench.provider import accepted_messages, arrivals, until_accepted
-from bench.settled import until_campaign_settled
+from bench.settled import check_delivered, until_campaign_settled
 from meshctl.app import App
 
 CODES_PER_SECOND = 20
@@ -117,7 +117,8 @@ async def run(measured: Measured, hurried: App, bulk: App) -> Run:
     latencies_ms["beside the backlog"] = beside.result()
     latencies_ms["beside its receipts"] = await _latencies(measured, hurried, RECEIPTS_SECONDS)
     for task_id in campaigns.result():
-        await until_campaign_settled(bulk, task_id, RECIPIENTS)
+        await until_campaign_settled(bulk, task_id)
+        await check_delivered(bulk, RECIPIENTS, taskId=task_id)
     return Run(latencies_ms)
 
 

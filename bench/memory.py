@@ -16,7 +16,7 @@ from bench.batch_sms import send_campaign
 from bench.engine_choice import DatabaseEngine
 from bench.figures import Figure, at_most
 from bench.run_command import running_command
-from bench.settled import until_campaign_settled, until_settled
+from bench.settled import check_delivered, until_campaign_settled, until_settled
 from bench.single_sms import send
 from meshctl.app import App
 from meshctl.demo import BRAND_IDS
@@ -82,7 +82,8 @@ async def _run() -> dict[str, Memory]:
         # Not the first brand: the command has sent an SMS of it.
         app = command.app(session, BRAND_IDS[1])
         seen = await send(app, CONNECTIONS, SINGLE_MESSAGES)
-        await until_settled(app, seen.last_message_id, SINGLE_MESSAGES)
+        await until_settled(app, seen.last_message_id)
+        await check_delivered(app, SINGLE_MESSAGES)
         found[f"after {SINGLE_MESSAGES:,} single SMS"] = read(command.processes())
         await _campaign(app)
         found[f"then after {CAMPAIGN_RECIPIENTS:,} recipients"] = read(command.processes())
@@ -91,7 +92,9 @@ async def _run() -> dict[str, Memory]:
 
 async def _campaign(app: App) -> None:
     """Send a campaign and wait until it is settled."""
-    await until_campaign_settled(app, await send_campaign(app, CAMPAIGN_RECIPIENTS), CAMPAIGN_RECIPIENTS)
+    task_id = await send_campaign(app, CAMPAIGN_RECIPIENTS)
+    await until_campaign_settled(app, task_id)
+    await check_delivered(app, CAMPAIGN_RECIPIENTS, taskId=task_id)
 
 
 def _figures(moment: str, readings: Sequence[Memory]) -> list[Figure]:

@@ -20,7 +20,7 @@ from bench.figures import Figure, Target, at_least, at_most, percentile, ratios
 from bench.fresh_brands import fresh_brands
 from bench.local import Measured, measured_mesh
 from bench.processes import OF_ONE_SMS, cpu_seconds, cpu_us_per_message, pids_of
-from bench.settled import until_settled
+from bench.settled import check_delivered, until_settled
 from meshctl.app import App
 
 MESSAGES = {1: 2000, 16: 15_000, 64: 25_000, 256: 25_000}
@@ -59,8 +59,9 @@ async def run(measured: Measured, database: DatabaseEngine, app: App, connection
     processes = pids_of(measured, database)
     before = cpu_seconds(processes)
     seen = await send(app, connections, messages)
-    settled_at = await until_settled(app, seen.last_message_id, messages)
+    settled_at = await until_settled(app, seen.last_message_id)
     costs_us = cpu_us_per_message(before, cpu_seconds(processes), messages)
+    await check_delivered(app, messages)
     return Run(
         accepted=messages / (seen.ended_at - seen.began_at),
         settled=messages / (settled_at - seen.began_at),
