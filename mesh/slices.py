@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 async def in_slices(items: Iterable[Item], size: int = SLICE_ITEMS) -> AsyncIterator[Sequence[Item]]:
-    """Go through `items` in consecutive parts of `size`; after each, others have the loop half as long as it took.
+    """Go through `items` in consecutive parts of `size`; after each, others have the loop as long as it took.
 
     A mere turn of the loop would not do: what others do takes a dozen turns each, for answers and locks that they wait
     for, and behind every one of them would come the next slice. Counted is time of the processor: on a busy machine a
@@ -30,4 +30,4 @@ async def in_slices(items: Iterable[Item], size: int = SLICE_ITEMS) -> AsyncIter
         yield slice_
         slice_ = list(islice(rest, size))
         if slice_:
-            await asyncio.sleep(min((time.thread_time() - began_at) / 2, _PAUSE_SECONDS_MAX))
+            await asyncio.sleep(min(time.thread_time() - began_at, _PAUSE_SECONDS_MAX))

@@ -53,7 +53,7 @@ class Sending:
             self._send_batch, name="sending", batch_max=500, pending_max=20_000, in_flight_max=2, key=_brand
         )
         self._large: Coalescer[SendRequest, Accepted] = Coalescer(
-            self._send_batch, name="sending of batches", batch_max=1, pending_max=32, in_flight_max=2, key=_brand
+            self._send_batch, name="sending of batches", batch_max=1, pending_max=32, key=_brand
         )
 
     async def aclose(self) -> None:
