@@ -68,7 +68,8 @@ class JointScripts:
     """Runs scripts for many callers: those called while others are under way go to the server in one write.
 
     A call by itself costs the client three times as much as one among others (some 60 us), and the server, which syncs
-    its file before it answers, a sync. Scripts of one caller run in the order in which it calls them; others may come between.
+    its file before it answers, a sync. Scripts of one caller run in the order in which it calls them, with those of
+    others in between.
     """
 
     def __init__(self, redis: Redis, name: str) -> None:

@@ -46,10 +46,9 @@ class Publisher:
         queues = list(by_queue.items())
         failed: list[Publication] = []
         for start in range(0, len(queues), _QUEUES_AT_ONCE):
-            for left in await asyncio.gather(
-                *(self._to_queue(*one) for one in queues[start : start + _QUEUES_AT_ONCE])
-            ):
-                failed += left
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._to_queue(*one)) for one in queues[start : start + _QUEUES_AT_ONCE]]
+            failed += [left for task in tasks for left in task.result()]
         return failed
 
     async def _to_queue(self, queue: str, waiting: Sequence[Publication]) -> Sequence[Publication]:
