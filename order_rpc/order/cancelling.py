@@ -10,9 +10,23 @@ from mesh import telemetry
 from mesh.database import Database
 from mesh.messages import Outbox, ReceivedMessage
 from order_rpc.order import messages, storage
-from order_rpc.order.domain import CANCELLED_BY_TIME, UNPAID_STAGES, Order, OrderEvent
+from order_rpc.order.clients import Payments
+from order_rpc.order.domain import (
+    CANCELLED_BY_TIME,
+    PAYING,
+    UNOPENED_STAGES,
+    UNPAID_STAGES,
+    Order,
+    OrderEvent,
+    Stage,
+)
 
 REMARK_CHARACTERS_MAX = 500
+
+NEWS_MS_MAX = 60_000
+"""How much longer an order waits each time that its payment is found paid and the news of that has not come."""
+
+_AT_ONCE = 200
 
 log = telemetry.logger()
 
@@ -20,8 +34,9 @@ log = telemetry.logger()
 class Cancelling:
     """Cancels orders that are not paid."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(self, database: Database, payments: Payments, outbox: Outbox) -> None:
         self._database = database
+        self._payments = payments
         self._outbox = outbox
 
     async def cancel(self, order_id: int, reason: str, remark: str = "") -> None:
@@ -50,27 +65,68 @@ class Cancelling:
         return some
 
     async def cancel_overdue(self, orders_max: int) -> int:
-        """Cancel orders past their time, which a lost message or an ended process left behind; answer how many."""
+        """Cancel orders past their time, which a lost message or an ended process left behind; answer how many.
+
+        One whose payment is open is cancelled only where the payment service says that it is not paid: the news may be
+        on its way for longer than the order had left. Raises what that service does when it is away.
+        """
+        cancelled = await self._cancel_unopened(orders_max)
+        try:
+            return cancelled + await self._cancel_unpaid(orders_max - cancelled)
+        finally:
+            await self._outbox.publish()
+
+    async def _cancel_unopened(self, orders_max: int) -> int:
         looked_at = cancelled = 0
-        while looked_at < orders_max:
-            limit = min(orders_max - looked_at, 200)
+        while limit := min(orders_max - looked_at, _AT_ONCE):
             async with self._database.write() as connection:
                 now_ms = await self._database.now_ms(connection)
-                ids = await storage.overdue_ids(connection, UNPAID_STAGES, now_ms=now_ms, limit=limit)
-                cancelled += len(await self._cancel_overdue_of(connection, ids))
+                ids = await storage.overdue_ids(connection, UNOPENED_STAGES, now_ms=now_ms, limit=limit)
+                cancelled += len(await self._cancel_overdue_of(connection, ids, UNOPENED_STAGES))
             looked_at += len(ids)
             if len(ids) < limit:
                 break
-        await self._outbox.publish()
         return cancelled
 
-    async def time_out(self, connection: AsyncConnection, received: Sequence[ReceivedMessage]) -> None:
-        """Cancel what was not paid in time: the effect of order.timeout. One that is early leaves it to the sweep."""
-        await self._cancel_overdue_of(connection, {int(message.key) for message in received})
+    async def _cancel_unpaid(self, orders_max: int) -> int:
+        looked_at = cancelled = 0
+        while limit := min(orders_max - looked_at, _AT_ONCE):
+            async with self._database.read() as connection:
+                now_ms = await self._database.now_ms(connection)
+                ids = await storage.overdue_ids(connection, [PAYING], now_ms=now_ms, limit=limit)
+            paid = [order_id for order_id in ids if await self._payments.is_paid(order_id)]
+            async with self._database.write() as connection:
+                await self._wait_for_news(connection, paid)
+                unpaid = set(ids).difference(paid)
+                cancelled += len(await self._cancel_overdue_of(connection, unpaid, [PAYING]))
+            looked_at += len(ids)
+            if len(ids) < limit:
+                break
+        return cancelled
 
-    async def _cancel_overdue_of(self, connection: AsyncConnection, order_ids: Collection[int]) -> list[Order]:
-        """Cancel those of the orders that are overdue once they are locked: until then one may have got more time."""
+    async def _wait_for_news(self, connection: AsyncConnection, order_ids: Collection[int]) -> None:
+        """Put the end of orders off that are paid, and have not heard of it."""
+        now_ms = await self._database.now_ms(connection)
+        for order in (await storage.lock_orders(connection, order_ids)).values():
+            if order.stage == PAYING:
+                await storage.set_columns(connection, order.order_id, {"expire_time_ms": now_ms + NEWS_MS_MAX})
+                log.warning("paid, and the news of it has not come", order=order.order_id)
+
+    async def time_out(self, connection: AsyncConnection, received: Sequence[ReceivedMessage]) -> None:
+        """Cancel what was not paid in time: the effect of order.timeout.
+
+        The sweep ends one that is early, and one whose payment is open: that has to be asked after.
+        """
+        await self._cancel_overdue_of(connection, {int(message.key) for message in received}, UNOPENED_STAGES)
+
+    async def _cancel_overdue_of(
+        self, connection: AsyncConnection, order_ids: Collection[int], stages: Collection[Stage]
+    ) -> list[Order]:
+        """Cancel those of the orders that are overdue, and in `stages`, once they are locked.
+
+        Until then one may have got more time, or a payment.
+        """
         locked = await storage.lock_orders(connection, order_ids)
         now_ms = await self._database.now_ms(connection)
-        overdue = [order for order in locked.values() if order.expire_time_ms <= now_ms]
+        overdue = [order for order in locked.values() if order.expire_time_ms <= now_ms and order.stage in stages]
         return await self._cancel(connection, overdue, CANCELLED_BY_TIME)

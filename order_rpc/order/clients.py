@@ -14,6 +14,7 @@ from brandmesh.payment.v1.payment_pb2_grpc import PaymentServiceStub
 from brandmesh.wallet.v1 import wallet_pb2
 from brandmesh.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from mesh.channel import Peer
+from mesh.errors import DomainError
 from mesh.money import to_fen
 from mesh.timestamps import to_ms
 from order_rpc.order.domain import Order, OrderLine
@@ -135,3 +136,14 @@ class Payments:
         )
         payment = (await self._peer.call(self._stub.CreatePayment, request)).payment
         return OpenedPayment(payment.pay_id, payment.pay_url)
+
+    async def is_paid(self, order_id: int) -> bool:
+        """Answer whether the payment of an order is there and paid, be the news of it told or not."""
+        request = payment_pb2.GetPaymentRequest(business="order", business_id=str(order_id))
+        try:
+            payment = (await self._peer.call(self._stub.GetPayment, request)).payment
+        except DomainError as error:
+            if error.reason == "PAYMENT_NOT_FOUND":
+                return False
+            raise
+        return payment.status == payment_pb2.PAYMENT_STATUS_PAID

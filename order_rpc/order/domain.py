@@ -115,8 +115,13 @@ SHIPPING_TRANSITIONS: Mapping[tuple[ShippingStatus, ShippingEvent], ShippingStat
 
 SHIPPABLE = _PAID
 
-UNPAID_STAGES = (_UNCONFIRMED, _CONFIRMED, _PAYING)
+PAYING = _PAYING
+
+UNOPENED_STAGES = (_UNCONFIRMED, _CONFIRMED)
 """Those that end when their time is over."""
+
+UNPAID_STAGES = (*UNOPENED_STAGES, PAYING)
+"""Those that can be cancelled. One with an open payment ends by its time only if that is not paid."""
 
 CANCELLED_BY_USER = "USER"
 CANCELLED_BY_TIME = "TIMEOUT"

@@ -32,7 +32,8 @@ async def add(host: Host) -> None:
     outbox = host.outbox("order", tables.produced_message)
     ids = IdAllocator(database, tables.id_block)
     goods, coupons, wallets = Goods(host.peer("goods")), Coupons(host.peer("coupon")), Wallets(host.peer("wallet"))
-    cancelling, news = Cancelling(database, outbox), News(database, outbox)
+    payments = Payments(host.peer("payment"))
+    cancelling, news = Cancelling(database, payments, outbox), News(database, outbox)
     policy = Policy(
         confirm_ms_max=int(settings.order_confirm_seconds * 1000),
         lifetime_ms=settings.order_lifetime_minutes * 60_000,
@@ -48,7 +49,7 @@ async def add(host: Host) -> None:
         cancelling=cancelling,
         policy=policy,
     )
-    orders = Orders(database, Payments(host.peer("payment")), cancelling, outbox)
+    orders = Orders(database, payments, cancelling, outbox)
     effects = {
         ("order", "timeout"): cancelling.time_out,
         ("payment", "paid"): news.paid,

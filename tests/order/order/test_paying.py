@@ -62,6 +62,11 @@ async def paid(shop: Shop, order: pb.Order, msg_id: int = 0, amount_fen: int = 4
     return await tell(shop, "payment", "paid", order, msg_id, pay_id="9", amount_fen=amount_fen, paid_at_ms=1)
 
 
+async def sweep(shop: Shop, orders_max: int = 9) -> int:
+    request = pb.CancelOverdueOrdersRequest(orders_max=orders_max)
+    return int((await shop.call(shop.jobs.CancelOverdueOrders, request)).cancelled_count)
+
+
 async def written(shop: Shop, tag: str) -> list[dict[str, Any]]:
     rows = await shop.running.rows(tables.produced_message)
     return [orjson.loads(row["msg_body"]) for row in rows if row["msg_tag"] == tag]
@@ -143,6 +148,41 @@ async def test_002_12_an_unpaid_order_is_cancelled_by_its_message_and_gives_ever
         await eventually(is_back)
 
 
+async def test_002_12_an_order_with_an_open_payment_is_ended_by_the_sweep_which_asks_after_it(shop: Shop) -> None:
+    order = await shop.order([(await shop.add_goods(), 1)])
+    await open_payment(shop, order)
+    await shop.running.execute(sa.update(tables.orders).values(expire_time_ms=1))
+    assert await tell(shop, "order", "timeout", order) == SUCCEEDED
+    assert (await shop.get(order)).pay_status == pb.PAY_STATUS_PAYING
+    assert await sweep(shop) == 1
+    now = await shop.get(order)
+    assert (now.order_status, now.cancel_reason) == (pb.ORDER_STATUS_CANCELLED, "TIMEOUT")
+
+
+async def test_002_12_an_order_that_was_paid_in_time_waits_for_the_news_of_it(shop: Shop) -> None:
+    order = await shop.order([(await shop.add_goods(), 1)])
+    await open_payment(shop, order)
+    await shop.running.execute(sa.update(payment_tables.payment).values(status="PAID", is_paid=2))
+    for _ in range(2):
+        await shop.running.execute(sa.update(tables.orders).values(expire_time_ms=1))
+        assert await sweep(shop) == 0
+        assert (await shop.running.rows(tables.orders))[0]["expire_time_ms"] > 1, "it is not asked after again at once"
+    assert (await shop.get(order)).pay_status == pb.PAY_STATUS_PAYING
+    assert await paid(shop, order) == SUCCEEDED
+    assert (await shop.get(order)).pay_status == pb.PAY_STATUS_PAID
+    assert await written(shop, "refund_wanted") == []
+
+
+async def test_002_12_orders_that_wait_for_news_keep_no_other_from_its_end(shop: Shop) -> None:
+    orders = [await shop.order([(await shop.add_goods(), 1)]) for _ in range(3)]
+    for order in orders:
+        await open_payment(shop, order)
+    first_paid = payment_tables.payment.c.business_id == orders[0].order_id
+    await shop.running.execute(sa.update(payment_tables.payment).where(first_paid).values(status="PAID", is_paid=2))
+    await shop.running.execute(sa.update(tables.orders).values(expire_time_ms=1))
+    assert [await sweep(shop, orders_max=1) for _ in range(4)] == [0, 1, 1, 0]
+
+
 async def test_an_order_that_is_confirmed_while_the_sweep_waits_for_it_stays_confirmed(shop: Shop) -> None:
     order = await shop.order([(await shop.add_goods(), 1)])
     now = (await shop.running.rows(tables.orders))[0]
@@ -151,12 +191,10 @@ async def test_an_order_that_is_confirmed_while_the_sweep_waits_for_it_stays_con
     await shop.running.execute(sa.update(tables.orders).values(unconfirmed))
     async with shop.running.database.write() as connection:
         await connection.execute(sa.update(tables.orders).values(confirmed))
-        sweep = asyncio.create_task(
-            shop.call(shop.jobs.CancelOverdueOrders, pb.CancelOverdueOrdersRequest(orders_max=9))
-        )
-        done, _ = await asyncio.wait([sweep], timeout=1)
+        waiting = asyncio.create_task(sweep(shop))
+        done, _ = await asyncio.wait([waiting], timeout=1)
         assert not done, "it waits for the order"
-    assert (await sweep).cancelled_count == 0
+    assert await waiting == 0
     assert (await shop.get(order)).order_status == pb.ORDER_STATUS_CONFIRMED
 
 

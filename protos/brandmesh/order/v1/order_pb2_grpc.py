@@ -628,7 +628,8 @@ class OrderJobServiceServicer:
     """
 
     def CancelOverdueOrders(self, request, context):
-        """Cancels orders that were never confirmed because their process ended, and those that were not paid in time.
+        """Cancels orders that were never confirmed because their process ended, and those that were not paid in time. One whose
+        payment is open is asked after: paid, it waits for the news of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -221,7 +221,9 @@ class OrderJobServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrderJobServiceAsyncStub: ...
     CancelOverdueOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.CancelOverdueOrdersRequest, _order_pb2.CancelOverdueOrdersResponse]
-    """Cancels orders that were never confirmed because their process ended, and those that were not paid in time."""
+    """Cancels orders that were never confirmed because their process ended, and those that were not paid in time. One whose
+    payment is open is asked after: paid, it waits for the news of it.
+    """
     AllocateOrderIds: _grpc.UnaryUnaryMultiCallable[_order_pb2.AllocateOrderIdsRequest, _order_pb2.AllocateOrderIdsResponse]
     """Ids for orders that another service makes, so that no two orders have one. Called by flash sales."""
 
@@ -231,7 +233,9 @@ class OrderJobServiceAsyncStub(OrderJobServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CancelOverdueOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.CancelOverdueOrdersRequest, _order_pb2.CancelOverdueOrdersResponse]  # type: ignore[assignment]
-    """Cancels orders that were never confirmed because their process ended, and those that were not paid in time."""
+    """Cancels orders that were never confirmed because their process ended, and those that were not paid in time. One whose
+    payment is open is asked after: paid, it waits for the news of it.
+    """
     AllocateOrderIds: _aio.UnaryUnaryMultiCallable[_order_pb2.AllocateOrderIdsRequest, _order_pb2.AllocateOrderIdsResponse]  # type: ignore[assignment]
     """Ids for orders that another service makes, so that no two orders have one. Called by flash sales."""
 
@@ -244,7 +248,9 @@ class OrderJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.CancelOverdueOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.CancelOverdueOrdersResponse, _abc.Awaitable[_order_pb2.CancelOverdueOrdersResponse]]:
-        """Cancels orders that were never confirmed because their process ended, and those that were not paid in time."""
+        """Cancels orders that were never confirmed because their process ended, and those that were not paid in time. One whose
+        payment is open is asked after: paid, it waits for the news of it.
+        """
 
     @_abc_1.abstractmethod
     def AllocateOrderIds(
