@@ -43,7 +43,7 @@ async def until_campaign_settled(app: App, task_id: str) -> float:
 async def check_delivered(app: App, messages: int, **among: str) -> None:
     """Count the delivered messages of a brand, or those `among` a task's. Raises NotDeliveredError unless all are.
 
-    To read them all costs a tenth of what sending them did: whoever measures that has read the clocks before.
+    Reading them all takes processor time too: whoever measures what sending them took has read the clocks before.
     """
     delivered = await _count(app, "delivered", among)
     if delivered != messages:
