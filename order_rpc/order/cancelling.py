@@ -10,7 +10,6 @@ from mesh import telemetry
 from mesh.database import Database
 from mesh.messages import Outbox, ReceivedMessage
 from order_rpc.order import messages, storage
-from order_rpc.order.clients import Payments
 from order_rpc.order.domain import (
     CANCELLED_BY_TIME,
     PAYING,
@@ -20,13 +19,9 @@ from order_rpc.order.domain import (
     OrderEvent,
     Stage,
 )
+from order_rpc.paid_payments import NEWS_MS_MAX, PaidPayments
 
 REMARK_CHARACTERS_MAX = 500
-
-NEWS_MS_MAX = 60_000
-"""How much longer an order waits each time that its payment is found paid and the news of that has not come."""
-
-_AT_ONCE = 200
 
 log = telemetry.logger()
 
@@ -34,9 +29,9 @@ log = telemetry.logger()
 class Cancelling:
     """Cancels orders that are not paid."""
 
-    def __init__(self, database: Database, payments: Payments, outbox: Outbox) -> None:
+    def __init__(self, database: Database, paid_payments: PaidPayments, outbox: Outbox) -> None:
         self._database = database
-        self._payments = payments
+        self._paid_payments = paid_payments
         self._outbox = outbox
 
     async def cancel(self, order_id: int, reason: str, remark: str = "") -> None:
@@ -46,13 +41,11 @@ class Cancelling:
             await self._cancel(connection, locked.values(), reason, remark)
         await self._outbox.publish()
 
-    async def _cancel(
-        self, connection: AsyncConnection, locked: Iterable[Order], reason: str, remark: str = ""
-    ) -> list[Order]:
-        """Cancel those of locked orders that are not paid, and write the news; answer them as they were."""
+    async def _cancel(self, connection: AsyncConnection, locked: Iterable[Order], reason: str, remark: str = "") -> int:
+        """Cancel those of locked orders that are not paid, and write the news; answer how many."""
         some = [order for order in locked if order.stage in UNPAID_STAGES]
         if not some:
-            return []
+            return 0
         ids = [order.order_id for order in some]
         cut = remark[:REMARK_CHARACTERS_MAX]
         await storage.move_orders(connection, ids, OrderEvent.CANCEL, cancel_reason=reason, cancel_remark=cut)
@@ -62,7 +55,7 @@ class Cancelling:
         )
         await self._outbox.add(connection, [one for order in some for one in messages.cancelled(order)])
         log.info("cancelled", orders=ids, reason=reason)
-        return some
+        return len(some)
 
     async def cancel_overdue(self, orders_max: int) -> int:
         """Cancel orders past their time, which a lost message or an ended process left behind; answer how many.
@@ -77,40 +70,26 @@ class Cancelling:
             await self._outbox.publish()
 
     async def _cancel_unopened(self, orders_max: int) -> int:
-        looked_at = cancelled = 0
-        while limit := min(orders_max - looked_at, _AT_ONCE):
-            async with self._database.write() as connection:
-                now_ms = await self._database.now_ms(connection)
-                ids = await storage.overdue_ids(connection, UNOPENED_STAGES, now_ms=now_ms, limit=limit)
-                cancelled += len(await self._cancel_overdue_of(connection, ids, UNOPENED_STAGES))
-            looked_at += len(ids)
-            if len(ids) < limit:
-                break
-        return cancelled
+        async with self._database.write() as connection:
+            now_ms = await self._database.now_ms(connection)
+            ids = await storage.overdue_ids(connection, UNOPENED_STAGES, now_ms=now_ms, limit=orders_max)
+            return await self._cancel_overdue_of(connection, ids, UNOPENED_STAGES)
 
     async def _cancel_unpaid(self, orders_max: int) -> int:
-        looked_at = cancelled = 0
-        while limit := min(orders_max - looked_at, _AT_ONCE):
-            async with self._database.read() as connection:
-                now_ms = await self._database.now_ms(connection)
-                ids = await storage.overdue_ids(connection, [PAYING], now_ms=now_ms, limit=limit)
-            paid = [order_id for order_id in ids if await self._payments.is_paid(order_id)]
-            async with self._database.write() as connection:
-                await self._wait_for_news(connection, paid)
-                unpaid = set(ids).difference(paid)
-                cancelled += len(await self._cancel_overdue_of(connection, unpaid, [PAYING]))
-            looked_at += len(ids)
-            if len(ids) < limit:
-                break
-        return cancelled
+        async with self._database.read() as connection:
+            now_ms = await self._database.now_ms(connection)
+            ids = await storage.overdue_ids(connection, [PAYING], now_ms=now_ms, limit=orders_max)
+        paid = await self._paid_payments.find(ids)
+        async with self._database.write() as connection:
+            await self._wait_for_news(connection, paid)
+            return await self._cancel_overdue_of(connection, set(ids) - paid.keys(), [PAYING])
 
     async def _wait_for_news(self, connection: AsyncConnection, order_ids: Collection[int]) -> None:
         """Put the end of orders off that are paid, and have not heard of it."""
         now_ms = await self._database.now_ms(connection)
-        for order in (await storage.lock_orders(connection, order_ids)).values():
-            if order.stage == PAYING:
-                await storage.set_columns(connection, order.order_id, {"expire_time_ms": now_ms + NEWS_MS_MAX})
-                log.warning("paid, and the news of it has not come", order=order.order_id)
+        locked = await storage.lock_orders(connection, order_ids)
+        waiting = [order.order_id for order in locked.values() if order.stage == PAYING]
+        await storage.put_off(connection, waiting, now_ms + NEWS_MS_MAX)
 
     async def time_out(self, connection: AsyncConnection, received: Sequence[ReceivedMessage]) -> None:
         """Cancel what was not paid in time: the effect of order.timeout.
@@ -121,8 +100,8 @@ class Cancelling:
 
     async def _cancel_overdue_of(
         self, connection: AsyncConnection, order_ids: Collection[int], stages: Collection[Stage]
-    ) -> list[Order]:
-        """Cancel those of the orders that are overdue, and in `stages`, once they are locked.
+    ) -> int:
+        """Cancel those of the orders that are overdue, and in `stages`, once they are locked; answer how many.
 
         Until then one may have got more time, or a payment.
         """

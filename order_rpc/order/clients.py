@@ -14,10 +14,12 @@ from brandmesh.payment.v1.payment_pb2_grpc import PaymentServiceStub
 from brandmesh.wallet.v1 import wallet_pb2
 from brandmesh.wallet.v1.wallet_pb2_grpc import WalletServiceStub
 from mesh.channel import Peer
-from mesh.errors import DomainError
 from mesh.money import to_fen
 from mesh.timestamps import to_ms
 from order_rpc.order.domain import Order, OrderLine
+
+BUSINESS = "order"
+"""Who we are to the payment service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Payments:
     async def open(self, order: Order, channel: str) -> OpenedPayment:
         """Open the payment of what is left to pay. Raises PAYMENT_CLOSED, PAYMENT_CHANNEL_UNAVAILABLE."""
         request = payment_pb2.CreatePaymentRequest(
-            business="order",
+            business=BUSINESS,
             business_id=str(order.order_id),
             brand_id=order.brand_id,
             pay_amount_fen=order.pay_amount_fen,
@@ -136,14 +138,3 @@ class Payments:
         )
         payment = (await self._peer.call(self._stub.CreatePayment, request)).payment
         return OpenedPayment(payment.pay_id, payment.pay_url)
-
-    async def is_paid(self, order_id: int) -> bool:
-        """Answer whether the payment of an order is there and paid, be the news of it told or not."""
-        request = payment_pb2.GetPaymentRequest(business="order", business_id=str(order_id))
-        try:
-            payment = (await self._peer.call(self._stub.GetPayment, request)).payment
-        except DomainError as error:
-            if error.reason == "PAYMENT_NOT_FOUND":
-                return False
-            raise
-        return payment.status == payment_pb2.PAYMENT_STATUS_PAID

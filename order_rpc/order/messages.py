@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mesh.messages import NewMessage
+from order_rpc.order.clients import BUSINESS
 from order_rpc.order.domain import Order, OrderLine, PayStatus, Refund
 
 
@@ -17,7 +18,7 @@ def cancelled(order: Order) -> list[NewMessage]:
         takers.append("wallet")
     told = [NewMessage(service, "order", "cancelled", str(order.order_id)) for service in takers]
     if order.pay_status is PayStatus.PAYING:
-        told.append(NewMessage("payment", "payment", "close_wanted", str(order.order_id), {"business": "order"}))
+        told.append(NewMessage("payment", "payment", "close_wanted", str(order.order_id), {"business": BUSINESS}))
     return told
 
 
@@ -70,5 +71,5 @@ def reminded(order: Order) -> NewMessage:
 
 
 def _refund_wanted(order: Order, request_id: str, amount_fen: int, remark: str) -> NewMessage:
-    body = {"business": "order", "request_id": request_id, "amount_fen": amount_fen, "remark": remark}
+    body = {"business": BUSINESS, "request_id": request_id, "amount_fen": amount_fen, "remark": remark}
     return NewMessage("payment", "payment", "refund_wanted", str(order.order_id), body)

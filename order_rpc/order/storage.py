@@ -136,6 +136,12 @@ async def move_orders(
     return moved
 
 
+async def put_off(connection: AsyncConnection, order_ids: Collection[int], expire_time_ms: int) -> None:
+    """Give locked orders more time. At most 500."""
+    statement = sa.update(orders).where(orders.c.order_id.in_(order_ids))
+    await connection.execute(statement.values(expire_time_ms=expire_time_ms))
+
+
 async def set_columns(connection: AsyncConnection, order_id: int, values: Mapping[str, object]) -> None:
     """Set columns of an order that the caller has locked."""
     await connection.execute(sa.update(orders).where(orders.c.order_id == order_id).values(values))

@@ -17,12 +17,13 @@ from order_rpc.order import tables
 from order_rpc.order.book import OrderBook
 from order_rpc.order.cancelling import Cancelling
 from order_rpc.order.checking import Checking
-from order_rpc.order.clients import Coupons, Goods, Payments, Wallets
+from order_rpc.order.clients import BUSINESS, Coupons, Goods, Payments, Wallets
 from order_rpc.order.domain import Policy
 from order_rpc.order.news import News
 from order_rpc.order.placing import Placing
 from order_rpc.order.service import Orders
 from order_rpc.order.servicer import OrderJobServicer, OrderServicer
+from order_rpc.paid_payments import PaidPayments
 
 
 async def add(host: Host) -> None:
@@ -32,8 +33,9 @@ async def add(host: Host) -> None:
     outbox = host.outbox("order", tables.produced_message)
     ids = IdAllocator(database, tables.id_block)
     goods, coupons, wallets = Goods(host.peer("goods")), Coupons(host.peer("coupon")), Wallets(host.peer("wallet"))
-    payments = Payments(host.peer("payment"))
-    cancelling, news = Cancelling(database, payments, outbox), News(database, outbox)
+    payment_peer = host.peer("payment")
+    cancelling = Cancelling(database, PaidPayments(payment_peer, BUSINESS), outbox)
+    news = News(database, outbox)
     policy = Policy(
         confirm_ms_max=int(settings.order_confirm_seconds * 1000),
         lifetime_ms=settings.order_lifetime_minutes * 60_000,
@@ -49,7 +51,7 @@ async def add(host: Host) -> None:
         cancelling=cancelling,
         policy=policy,
     )
-    orders = Orders(database, payments, cancelling, outbox)
+    orders = Orders(database, Payments(payment_peer), cancelling, outbox)
     effects = {
         ("order", "timeout"): cancelling.time_out,
         ("payment", "paid"): news.paid,

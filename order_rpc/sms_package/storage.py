@@ -80,6 +80,14 @@ async def lock_orders(connection: AsyncConnection, order_ids: Collection[int]) -
     return [_order(row) for row in await read_in(connection, _ORDERS_TO_CHANGE, order_ids)]
 
 
+async def put_off(connection: AsyncConnection, order_ids: Collection[int], expires_at_ms: int) -> None:
+    """Give orders more time that are not paid yet. At most `IN_MAX`."""
+    orders = await lock_orders(connection, order_ids)
+    unpaid = [order.order_id for order in orders if order.is_unpaid]
+    statement = sa.update(tables.orders).where(tables.orders.c.order_id.in_(unpaid))
+    await connection.execute(statement.values(expires_at_ms=expires_at_ms))
+
+
 async def read_order(connection: AsyncConnection, order_id: int) -> Order | None:
     """Read one order, of whatever brand."""
     return await _read_one(connection, tables.orders.c.order_id == order_id)

@@ -12,9 +12,10 @@ from brandmesh.smspackage.v1.sms_package_pb2_grpc import (
 from mesh.ids import IdAllocator
 from mesh.messages import Inbox, Mailbox
 from order_rpc.host import Host
+from order_rpc.paid_payments import PaidPayments
 from order_rpc.sms_package import tables
 from order_rpc.sms_package.cancelling import Cancelling
-from order_rpc.sms_package.clients import Payments
+from order_rpc.sms_package.clients import BUSINESS, Payments
 from order_rpc.sms_package.grants import Grants
 from order_rpc.sms_package.payments import OrderPayments
 from order_rpc.sms_package.service import Orders
@@ -28,8 +29,9 @@ async def add(host: Host) -> None:
     await host.migrate(Path(__file__).parent)
     database = host.database
     outbox = host.outbox("sms_package", tables.produced_message)
-    cancelling = Cancelling(database, outbox)
-    payments = OrderPayments(database, Payments(host.peer("payment")), outbox)
+    payment_peer = host.peer("payment")
+    cancelling = Cancelling(database, PaidPayments(payment_peer, BUSINESS), outbox)
+    payments = OrderPayments(database, Payments(payment_peer), outbox)
     orders = Orders(
         database, IdAllocator(database, tables.id_block), cancelling, host.settings.order_lifetime_minutes * _MINUTE_MS
     )

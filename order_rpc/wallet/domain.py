@@ -162,6 +162,10 @@ class Recharge:
     expire_time_ms: int
     pay_time_ms: int = 0
 
+    def is_in_time(self, paid_at_ms: int) -> bool:
+        """Whether money that was paid then is credited."""
+        return paid_at_ms < self.expire_time_ms
+
     def is_over(self, now_ms: int) -> bool:
         """Whether nobody is to pay for it any more. One that is past its time may wait for the sweep."""
         is_late = self.status is RechargeStatus.CREATED and self.expire_time_ms <= now_ms

@@ -69,6 +69,12 @@ async def move_recharges(
         raise AssertionError(f"{found} of {len(rows)} recharges were as they were read")
 
 
+async def put_off(connection: AsyncConnection, recharge_ids: Collection[int], expire_time_ms: int) -> None:
+    """Give locked recharges more time. At most 500."""
+    statement = sa.update(recharge).where(recharge.c.recharge_id.in_(recharge_ids))
+    await connection.execute(statement.values(expire_time_ms=expire_time_ms))
+
+
 async def record_pay_url(connection: AsyncConnection, recharge_id: int, pay_url: str) -> None:
     """Write where to pay, once."""
     await connection.execute(

@@ -13,6 +13,7 @@ from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.ids import IdAllocator
 from mesh.messages import NewMessage, Outbox, ReceivedMessage
+from order_rpc.paid_payments import NEWS_MS_MAX, PaidPayments
 from order_rpc.wallet import recharge_storage, refusals, tables
 from order_rpc.wallet.clients import BUSINESS, Payments
 from order_rpc.wallet.domain import (
@@ -54,12 +55,20 @@ class Recharges:
     """The recharges of users. Nothing of the database is held while the payment service is called."""
 
     def __init__(
-        self, database: Database, ids: IdAllocator, outbox: Outbox, payments: Payments, *, lifetime_ms: int
+        self,
+        database: Database,
+        ids: IdAllocator,
+        outbox: Outbox,
+        payments: Payments,
+        paid_payments: PaidPayments,
+        *,
+        lifetime_ms: int,
     ) -> None:
         self._database = database
         self._ids = ids
         self._outbox = outbox
         self._payments = payments
+        self._paid_payments = paid_payments
         self._lifetime_ms = lifetime_ms
 
     async def create(self, wanted: RechargeRequest) -> Recharge:
@@ -91,13 +100,23 @@ class Recharges:
         return recharge
 
     async def expire_due(self, recharges_max: int) -> int:
-        """Expire recharges whose time is over, and have their payments closed; answer how many there were."""
-        async with self._database.write() as connection:
+        """Expire recharges whose time is over, and have their payments closed; answer how many there were.
+
+        One that was paid in time, and has not heard of it, waits for the news. Raises what the payment service does
+        when it is away.
+        """
+        async with self._database.read() as connection:
             now_ms = await self._database.now_ms(connection)
             ids = await recharge_storage.overdue_ids(connection, now_ms, recharges_max)
-            # Money may have come since they were read: those stay as they are.
+        paid = await self._paid_payments.find(ids)
+        async with self._database.write() as connection:
+            now_ms = await self._database.now_ms(connection)
             found = await recharge_storage.lock_recharges(connection, ids)
-            overdue = [one for one in found.values() if (one.status, RechargeEvent.EXPIRE) in RECHARGE_TRANSITIONS]
+            # Money may have come since they were read: those stay as they are.
+            unpaid = [one for one in found.values() if _is_open(one) and one.is_over(now_ms)]
+            waiting = [one for one in unpaid if one.recharge_id in paid and one.is_in_time(paid[one.recharge_id])]
+            await recharge_storage.put_off(connection, [one.recharge_id for one in waiting], now_ms + NEWS_MS_MAX)
+            overdue = [one for one in unpaid if one not in waiting]
             await self._expire(connection, overdue)
             closings = [_to_payment("close_wanted", one, {"business": BUSINESS}) for one in overdue]
             await self._outbox.add(connection, closings)
@@ -119,8 +138,7 @@ class Recharges:
         by_target: dict[RechargeStatus, list[Recharge]] = {status: [] for status in RechargeStatus}
         for recharge_id, money in sorted(firsts.items()):
             recharge = found[recharge_id]
-            is_late = money.paid_at_ms >= recharge.expire_time_ms
-            event = RechargeEvent.PAY_LATE if is_late else RechargeEvent.PAY
+            event = RechargeEvent.PAY if recharge.is_in_time(money.paid_at_ms) else RechargeEvent.PAY_LATE
             by_target[RECHARGE_TRANSITIONS[recharge.status, event]].append(recharge)
         await self._credit(connection, [one for one in by_target[RechargeStatus.PAID] if _is_open(one)])
         late = by_target[RechargeStatus.EXPIRED]

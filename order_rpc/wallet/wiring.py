@@ -13,8 +13,9 @@ from brandmesh.wallet.v1.wallet_pb2_grpc import (
 from mesh.ids import IdAllocator
 from mesh.messages import Inbox, Mailbox
 from order_rpc.host import Host
+from order_rpc.paid_payments import PaidPayments
 from order_rpc.wallet import tables
-from order_rpc.wallet.clients import Payments
+from order_rpc.wallet.clients import BUSINESS, Payments
 from order_rpc.wallet.effects import order_effects
 from order_rpc.wallet.flash_sale_effects import flash_sale_effects
 from order_rpc.wallet.ledger import Ledger
@@ -31,11 +32,13 @@ async def add(host: Host) -> None:
     database = host.database
     ledger = await host.stack.enter_async_context(aclosing(Ledger(database)))
     outbox = host.outbox("wallet", tables.produced_message)
+    payment_peer = host.peer("payment")
     recharges = Recharges(
         database,
         IdAllocator(database, tables.id_block),
         outbox,
-        Payments(host.peer("payment")),
+        Payments(payment_peer),
+        PaidPayments(payment_peer, BUSINESS),
         lifetime_ms=host.settings.recharge_lifetime_minutes * _MINUTE_MS,
     )
     effects = {

@@ -10,7 +10,7 @@ from brandmesh.smspackage.v1 import sms_package_pb2 as pb
 from mesh.testing import eventually
 from order_rpc.sms_package import storage, tables
 from order_rpc.sms_package.domain import OrderEvent
-from tests.order.sms_package.harness import BRAND, OTHER_BRAND, PACKAGE, Shop
+from tests.order.sms_package.harness import BRAND, OTHER_BRAND, PACKAGE, Shop, paid_at_channel
 from tests.order.sms_package.refusals import refused
 
 
@@ -210,6 +210,18 @@ class TestOverdueOrders:
         await shop.run_out(order)
         assert await shop.cancel_overdue() == 0
         assert (await shop.get(order)).status == pb.ORDER_STATUS_PAID
+
+    async def test_002_12_one_that_was_paid_waits_for_the_news_of_it_and_keeps_no_other(self, shop: Shop) -> None:
+        order, other = await shop.create(), await shop.create()
+        await shop.desk.notify(paid_at_channel(await shop.open(order)))
+        await shop.run_out(order, other)
+
+        assert [await shop.cancel_overdue(1) for _ in range(3)] == [0, 1, 0]
+        assert (await shop.get(order)).status == pb.ORDER_STATUS_CREATED
+
+        await shop.deliver()
+        assert (await shop.get(order)).status == pb.ORDER_STATUS_PAID
+        assert (await shop.get(other)).status == pb.ORDER_STATUS_CANCELLED
 
     async def test_002_12_one_whose_money_is_being_taken_is_paid_though_the_sweep_waits_for_it(
         self, shop: Shop

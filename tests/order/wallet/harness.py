@@ -41,7 +41,7 @@ FAILED = messaging_pb2.CONSUMED_STATUS_FAILED
 
 
 class PaymentDesk(PaymentServiceServicer):
-    """A payment service that opens what it is asked to, and answers a repeat with what it opened."""
+    """A payment service that opens what it is asked to, and answers a repeat with what it opened. Nobody pays at it."""
 
     def __init__(self) -> None:
         self.opened: dict[str, payment_pb2.CreatePaymentRequest] = {}
@@ -61,6 +61,17 @@ class PaymentDesk(PaymentServiceServicer):
         return payment_pb2.CreatePaymentResponse(
             payment=payment_pb2.Payment(pay_url=f"https://pay.example/{request.business_id}")
         )
+
+    async def GetPayment(  # noqa: N802  # the contract's name
+        self,
+        request: payment_pb2.GetPaymentRequest,
+        context: Any,  # noqa: ARG002  # gRPC hands it in
+    ) -> payment_pb2.GetPaymentResponse:
+        if self.refusal is not None:
+            raise self.refusal
+        if request.business_id not in self.opened:
+            raise payment_refusal("PAYMENT_NOT_FOUND", grpc.StatusCode.NOT_FOUND)
+        return payment_pb2.GetPaymentResponse(payment=payment_pb2.Payment(status=payment_pb2.PAYMENT_STATUS_PENDING))
 
 
 @dataclass
@@ -169,12 +180,12 @@ class Till:
         request = pb.ExpireRechargesRequest(recharges_max=recharges_max)
         return int((await self.call(self.jobs.ExpireRecharges, request)).expired_count)
 
-    async def run_out(self, *recharges: pb.Recharge) -> None:
-        """Let the time of recharges have been over for long."""
+    async def run_out(self, *recharges: pb.Recharge, ended_at_ms: int = ENDED_AT_MS) -> None:
+        """Let the time of recharges be over, for long if nothing is said."""
         ids = [int(one.recharge_id) for one in recharges]
         table = tables.recharge
         await self.running.execute(
-            sa.update(table).where(table.c.recharge_id.in_(ids)).values(expire_time_ms=ENDED_AT_MS)
+            sa.update(table).where(table.c.recharge_id.in_(ids)).values(expire_time_ms=ended_at_ms)
         )
 
     async def written(self) -> list[tuple[str, str, str, dict[str, Any]]]:
@@ -207,7 +218,7 @@ async def open_till(directory: Path, **changes: Any) -> AsyncIterator[Till]:
 @asynccontextmanager
 async def serving_desk() -> AsyncIterator[tuple[PaymentDesk, str]]:
     """Serve a payment service; answer it and its address."""
-    desk = PaymentDesk()  # type: ignore[abstract]  # recharges open payments, and call nothing else
+    desk = PaymentDesk()  # type: ignore[abstract]  # recharges open payments and read them, and call nothing else
     server = Server(RpcSettings(database_url="unused", listen="127.0.0.1:0", drain_seconds=0.5))
     descriptor = payment_pb2.DESCRIPTOR.services_by_name["PaymentService"]
     server.add(add_PaymentServiceServicer_to_server, desk, descriptor)

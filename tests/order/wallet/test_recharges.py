@@ -263,6 +263,18 @@ async def test_003_08_after_its_time_a_recharge_expires_and_its_payment_is_close
     ]
 
 
+async def test_003_08_none_expires_while_nobody_says_that_it_is_unpaid(till: Till) -> None:
+    overdue = await till.recharge()
+    await till.run_out(overdue)
+    till.desk.refusal = payment_refusal("UNAVAILABLE", grpc.StatusCode.UNAVAILABLE)
+    with refused("UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
+        await till.expire_due()
+    assert (await till.get_recharge(overdue.recharge_id)).status == pb.RECHARGE_STATUS_CREATED
+    assert await till.written() == []
+    till.desk.refusal = None
+    assert await till.expire_due() == 1
+
+
 async def test_a_pass_of_expiry_is_bounded(till: Till) -> None:
     recharges = [await till.recharge() for _ in range(5)]
     await till.run_out(*recharges)

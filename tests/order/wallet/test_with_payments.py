@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 from brandmesh.payment.v1 import payment_pb2
 from brandmesh.wallet.v1 import wallet_pb2 as pb
 from mesh.testing import eventually
+from mesh.timestamps import to_ms
 from tests.order.payment.harness import Desk, running_desk
 from tests.order.sms_package.refusals import refused
 from tests.order.wallet.harness import Till
@@ -60,6 +62,31 @@ async def test_003_08_an_expired_recharge_has_its_payment_closed(desk: Desk) -> 
         await eventually(is_closed)
     assert (await till.get_recharge(recharge.recharge_id)).status == pb.RECHARGE_STATUS_EXPIRED
     assert await till.balance() == "0.00"
+
+
+async def test_003_08_a_recharge_that_was_paid_in_time_waits_for_the_news_of_it(desk: Desk) -> None:
+    till = till_of(desk)
+    recharge, other = await till.recharge(), await till.recharge()
+    await desk.pay(payment_of(recharge))
+
+    async def is_paid() -> bool:
+        return (await desk.get(payment_of(recharge))).status == payment_pb2.PAYMENT_STATUS_PAID
+
+    await eventually(is_paid)
+    paid_at_ms = to_ms((await desk.get(payment_of(recharge))).pay_time)
+    await till.run_out(recharge, other, ended_at_ms=paid_at_ms + 1)
+    await eventually(lambda: time.time_ns() // 1_000_000 > paid_at_ms + 1)
+
+    assert [await till.expire_due(), await till.expire_due()] == [1, 0]
+    assert (await till.get_recharge(recharge.recharge_id)).status == pb.RECHARGE_STATUS_CREATED
+    assert (await till.get_recharge(other.recharge_id)).status == pb.RECHARGE_STATUS_EXPIRED
+
+    async def is_credited() -> bool:
+        return await till.balance() == "50.00"
+
+    async with desk.running.consuming():
+        await eventually(is_credited)
+    assert (await till.get_recharge(recharge.recharge_id)).status == pb.RECHARGE_STATUS_PAID
 
 
 async def test_003_08_late_money_is_paid_back_by_the_channel(desk: Desk) -> None:

@@ -417,7 +417,7 @@ class SmsPackageJobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelOverdueOrders(self, request, context):
-        """Cancels orders that were not paid in time.
+        """Cancels orders that were not paid in time. Each is asked after: a paid one waits for the news of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -150,7 +150,7 @@ class SmsPackageJobServiceStub:
     RecordGrants: _grpc.UnaryUnaryMultiCallable[_sms_package_pb2.RecordGrantsRequest, _sms_package_pb2.RecordGrantsResponse]
     """Records that the cost center granted the packages of orders."""
     CancelOverdueOrders: _grpc.UnaryUnaryMultiCallable[_sms_package_pb2.CancelOverdueOrdersRequest, _sms_package_pb2.CancelOverdueOrdersResponse]
-    """Cancels orders that were not paid in time."""
+    """Cancels orders that were not paid in time. Each is asked after: a paid one waits for the news of it."""
 
 @_typing.type_check_only
 class SmsPackageJobServiceAsyncStub(SmsPackageJobServiceStub):
@@ -162,7 +162,7 @@ class SmsPackageJobServiceAsyncStub(SmsPackageJobServiceStub):
     RecordGrants: _aio.UnaryUnaryMultiCallable[_sms_package_pb2.RecordGrantsRequest, _sms_package_pb2.RecordGrantsResponse]  # type: ignore[assignment]
     """Records that the cost center granted the packages of orders."""
     CancelOverdueOrders: _aio.UnaryUnaryMultiCallable[_sms_package_pb2.CancelOverdueOrdersRequest, _sms_package_pb2.CancelOverdueOrdersResponse]  # type: ignore[assignment]
-    """Cancels orders that were not paid in time."""
+    """Cancels orders that were not paid in time. Each is asked after: a paid one waits for the news of it."""
 
 class SmsPackageJobServiceServicer(metaclass=_abc_1.ABCMeta):
     """What order_rmq calls. Refusals carry the reason GRANT_REFUSED: the order is not paid, or has another lot."""
@@ -189,6 +189,6 @@ class SmsPackageJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sms_package_pb2.CancelOverdueOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sms_package_pb2.CancelOverdueOrdersResponse, _abc.Awaitable[_sms_package_pb2.CancelOverdueOrdersResponse]]:
-        """Cancels orders that were not paid in time."""
+        """Cancels orders that were not paid in time. Each is asked after: a paid one waits for the news of it."""
 
 def add_SmsPackageJobServiceServicer_to_server(servicer: SmsPackageJobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

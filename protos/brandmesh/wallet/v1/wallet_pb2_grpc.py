@@ -350,7 +350,8 @@ class WalletJobServiceServicer:
     """
 
     def ExpireRecharges(self, request, context):
-        """Expires recharges whose time is over, and has their payments closed.
+        """Expires recharges whose time is over, and has their payments closed. Each is asked after: one that was paid in time
+        waits for the news of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

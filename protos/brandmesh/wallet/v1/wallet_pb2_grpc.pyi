@@ -140,7 +140,9 @@ class WalletJobServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WalletJobServiceAsyncStub: ...
     ExpireRecharges: _grpc.UnaryUnaryMultiCallable[_wallet_pb2.ExpireRechargesRequest, _wallet_pb2.ExpireRechargesResponse]
-    """Expires recharges whose time is over, and has their payments closed."""
+    """Expires recharges whose time is over, and has their payments closed. Each is asked after: one that was paid in time
+    waits for the news of it.
+    """
 
 @_typing.type_check_only
 class WalletJobServiceAsyncStub(WalletJobServiceStub):
@@ -148,7 +150,9 @@ class WalletJobServiceAsyncStub(WalletJobServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExpireRecharges: _aio.UnaryUnaryMultiCallable[_wallet_pb2.ExpireRechargesRequest, _wallet_pb2.ExpireRechargesResponse]  # type: ignore[assignment]
-    """Expires recharges whose time is over, and has their payments closed."""
+    """Expires recharges whose time is over, and has their payments closed. Each is asked after: one that was paid in time
+    waits for the news of it.
+    """
 
 class WalletJobServiceServicer(metaclass=_abc_1.ABCMeta):
     """What order_rmq calls."""
@@ -159,6 +163,8 @@ class WalletJobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_pb2.ExpireRechargesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_pb2.ExpireRechargesResponse, _abc.Awaitable[_wallet_pb2.ExpireRechargesResponse]]:
-        """Expires recharges whose time is over, and has their payments closed."""
+        """Expires recharges whose time is over, and has their payments closed. Each is asked after: one that was paid in time
+        waits for the news of it.
+        """
 
 def add_WalletJobServiceServicer_to_server(servicer: WalletJobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
