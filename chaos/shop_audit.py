@@ -64,6 +64,14 @@ def _wallets_are_sound(world: World) -> Iterator[str]:
     yield from world.order_services.wallets
 
 
+def _recharges_paid_in_time_are_credited(world: World) -> Iterator[str]:
+    there = [one for shop in world.order_services.shops for user in shop.users for one in user.recharges]
+    credited = {one.recharge_id for one in there if one.status == "paid"}
+    for recharge_id in world.told.shop.recharges_paid:
+        if recharge_id not in credited:
+            yield f"recharge {recharge_id} was paid in time and is not credited"
+
+
 def _coins_are_conserved(world: World) -> Iterator[str]:
     """What was recharged is in wallets, or was spent on orders that are live and not earned by a seller."""
     for shop in world.order_services.shops:
@@ -263,6 +271,7 @@ SHOP_RULES: Mapping[str, Callable[[World], Iterator[str]]] = {
     "stock is conserved": _stock_is_conserved,
     "an order takes its stock once, a cancelled one none": _stock_of_orders,
     "the wallets are sound": _wallets_are_sound,
+    "a recharge that was paid in time is credited": _recharges_paid_in_time_are_credited,
     "coins are conserved": _coins_are_conserved,
     "coins have their logs": _coins_have_logs,
     "a coupon is used once": _coupons_are_used_once,

@@ -80,6 +80,8 @@ class ShopTold:
     received: list[str] = field(default_factory=list)
     """Orders whose receipt was."""
     recharged: list[Recharged] = field(default_factory=list)
+    recharges_paid: list[str] = field(default_factory=list)
+    """Recharges whose money was taken in time."""
     published: list[Published] = field(default_factory=list)
     tried: list[Tried] = field(default_factory=list)
     sold: list[str] = field(default_factory=list)

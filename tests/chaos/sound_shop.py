@@ -41,6 +41,7 @@ def shop_told() -> ShopTold:
             Recharged(BRAND, BUYER, "r3", 1000),
             Recharged(BRAND, ONLOOKER, "r2", 2000),
         ],
+        recharges_paid=["r1"],
         published=[Published(BRAND, "s1", 3, 1)],
         tried=[Tried(BRAND, ONLOOKER, "s1", "a1"), Tried(BRAND, BUYER, "s1", "a2")],
         sold=["a1"],

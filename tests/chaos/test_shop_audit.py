@@ -156,6 +156,10 @@ DOCTORED: dict[str, list[Callable[[World], World]]] = {
         lambda w: order_with(w, "part", lines=(("g1", 3),)),
     ],
     "the wallets are sound": [lambda w: services_with(w, wallets=["below zero: user 1"])],
+    "a recharge that was paid in time is credited": [
+        lambda w: user_with(w, BUYER, recharges=[Recharge("r1", "expired", 5000)]),
+        lambda w: user_with(w, BUYER, recharges=[]),
+    ],
     "coins are conserved": [
         lambda w: more_coins(w, BUYER, MoneyLog("refund", "part", 1500, 0)),
         lambda w: more_coins(w, SELLER, MoneyLog("earn", "flash", 990, 0)),
