@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
@@ -11,6 +12,15 @@ from mesh.settings import CommaSeparated, RpcSettings
 from order_rpc.channel_settings import WechatPaySettings
 
 Service = Literal["goods", "cart", "coupon", "wallet", "order", "payment", "user", "sms_package", "flash_sale"]
+
+NEEDS: Mapping[Service, Sequence[Service]] = {
+    "cart": ("goods",),
+    "flash_sale": ("order",),
+    "order": ("goods", "coupon", "wallet", "payment"),
+    "sms_package": ("payment",),
+    "wallet": ("payment",),
+}
+"""Which services a service calls."""
 
 _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}
 """Where a process that listens on all addresses reaches itself."""
@@ -86,6 +96,17 @@ class Settings(RpcSettings):
     def _check_keys(self) -> Self:
         if "user" in (self.services or ("user",)) and not self.user_token_keys.get_secret_value():
             raise ValueError("BRANDMESH_USER_TOKEN_KEYS is required by the user service")
+        return self
+
+    @model_validator(mode="after")
+    def _check_peers(self) -> Self:
+        for service in self.services:
+            for needed in NEEDS.get(service, ()):
+                if needed not in self.services and not getattr(self, f"peer_{needed}"):
+                    raise ValueError(
+                        f"BRANDMESH_PEER_{needed.upper()} is required: {service} calls the {needed} service, "
+                        "which is not among the services of this process"
+                    )
         return self
 
     def address_of(self, service: str) -> str:

@@ -6,7 +6,9 @@ import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
 from prometheus_client import REGISTRY
+from pydantic import ValidationError
 
 from brandmesh.order.v1 import order_pb2 as pb
 from mesh.bus.port import DEAD_REASON_HEADER, Message
@@ -14,6 +16,8 @@ from mesh.loopback import LOOPBACK, free_port
 from mesh.message_queues import queue_of
 from mesh.testing import eventually
 from order_rmq.sweeps import OF_PROCESSES
+from order_rpc.settings import NEEDS, Service, Settings
+from order_rpc.wiring import SERVICES
 from tests.databases import empty_database
 from tests.order.databases import PARTS
 from tests.order.order.coins import give_coins
@@ -67,6 +71,35 @@ async def test_where_some_services_are_all_that_there_is_no_others_are_asked_for
         (dead,) = await eventually(lambda: shelf.bus.list_dead(queue, 10))
     assert dead.headers[DEAD_REASON_HEADER] == "there is no service wallet"
     assert _runs("failed") == failed_before
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_calls_those_that_the_settings_ask_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: Service
+) -> None:
+    called: set[str] = set()
+    address_of = Settings.address_of
+
+    def noted(settings: Settings, name: str) -> str:
+        called.add(name)
+        return address_of(settings, name)
+
+    monkeypatch.setattr(Settings, "address_of", noted)
+    async with running(tmp_path, service, **_peers(service)):
+        assert called == set(NEEDS.get(service, ()))
+
+
+@pytest.mark.parametrize(("service", "needed"), [(one, other) for one, some in NEEDS.items() for other in some])
+async def test_a_process_that_does_not_know_where_to_call_does_not_start(
+    tmp_path: Path, service: Service, needed: Service
+) -> None:
+    refused = f"BRANDMESH_PEER_{needed.upper()} is required: {service} calls the {needed} service"
+    with pytest.raises(ValidationError, match=refused):
+        await running(tmp_path, service, **_peers(service) | {f"peer_{needed}": ""}).__aenter__()
+
+
+def _peers(service: Service) -> dict[str, str]:
+    return {f"peer_{needed}": f"{LOOPBACK}:1" for needed in NEEDS.get(service, ())}
 
 
 def _runs(outcome: str) -> float:

@@ -48,7 +48,6 @@ TIMED_OUT = pb.ATTEMPT_STATUS_TIMED_OUT
 SUCCEEDED = messaging_pb2.CONSUMED_STATUS_SUCCEEDED
 FAILED = messaging_pb2.CONSUMED_STATUS_FAILED
 
-SERVICES = ("flash_sale", "order", "wallet")
 
 Bought = pb.Attempt | DomainError
 
@@ -297,9 +296,9 @@ async def all_at_once(market: Market, sale: pb.FlashSale, user_ids: Sequence[int
 
 @asynccontextmanager
 async def open_market(directory: Path, redis_url: str, **changes: Any) -> AsyncIterator[Market]:
-    """Serve flash sales, orders and wallets on an empty database."""
+    """Serve flash sales, and all services beside them if none is named, on an empty database."""
     redis = connect_redis(redis_url, "tests")
-    services = changes.pop("services", SERVICES)
+    services = changes.pop("services", ())
     clock = Clock()
     try:
         async with running(directory, *services, redis_url=redis_url, bus=SwitchedBus(clock), **changes) as one:

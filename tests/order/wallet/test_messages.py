@@ -234,8 +234,9 @@ async def test_a_number_may_be_written_as_text(till: Till) -> None:
 async def test_two_processes_hear_of_one_cancellation(till: Till, tmp_path: Path) -> None:
     await till.fund(1_000)
     await till.debit(11, 400)
-    url = till.running.settings.database_url
-    async with running(tmp_path, "wallet", database_url=url) as second:
+    settings = till.running.settings
+    same = {"database_url": settings.database_url, "peer_payment": settings.peer_payment}
+    async with running(tmp_path, "wallet", **same) as second:
         other = Till(second, till.desk)
         message = till.cancelled(11)
         told = await asyncio.gather(*(one.tell(message) for one in (till, other) * 5))
