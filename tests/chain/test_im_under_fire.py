@@ -84,7 +84,14 @@ async def test_each_message_is_heard_once_whoever_is_killed(chain: Chain) -> Non
     async def missing() -> Counter[tuple[str, str]]:
         return wanted - await heard()
 
-    await eventually(missing, lambda now: not now, timeout_seconds=HEARD_SECONDS_MAX)
+    try:
+        await eventually(missing, lambda now: not now, timeout_seconds=HEARD_SECONDS_MAX)
+    except AssertionError as error:
+        # Where a call is that nobody heard cannot be told later: its processes and their databases end with the test.
+        unheard = {name for _, name in await missing()}
+        for call_id in (one for one, name in caller.acknowledged.items() if name in unheard):
+            error.add_note(f"call {call_id}: {await shop.records(call_id)}")
+        raise
     for call_id in caller.acknowledged:
         assert {record["status"] for record in await shop.ended(call_id, 30)} == {"sent"}
     assert not await heard() - wanted, "a message was heard twice"
