@@ -271,8 +271,7 @@ class Book:
         payment = self.payments.get(operation.payment_id)
         if payment is None:
             return Refusal("PAYMENT_NOT_FOUND", f"no payment {operation.payment_id}")
-        billed = (operation.billed_num or operation.charged_num) if operation.delivered else 0
-        difference = billed - operation.charged_num
+        difference = operation.difference
         if difference == 0:
             return self._answer(payment.payment_id, 0)
         settlement = self._settlement(payment, operation.message_id)

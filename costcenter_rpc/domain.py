@@ -311,6 +311,12 @@ class ReportReceipt:
     billed_num: int = 0
     kind = "receipt"
 
+    @property
+    def difference(self) -> int:
+        """What was billed beyond the charge; 0 confirms it. What is not delivered is not billed."""
+        billed_num = (self.billed_num or self.charged_num) if self.delivered else 0
+        return billed_num - self.charged_num
+
 
 @dataclass(frozen=True, slots=True)
 class ExpireFreeze:

@@ -1,7 +1,8 @@
 """Releases and receipts as stored jobs: written before the caller is answered, applied behind a queue.
 
 The row is the truth and the queue message only names it, so a lost message is published again from the row, and a
-duplicate finds the row applied.
+duplicate finds the row applied. A receipt that confirms what was charged, as nearly all do, changes nothing: its row is
+all that there is to do, and remembers it for who reports it again.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class JobState(StrEnum):
     PENDING = "PENDING"  # next: costcenter_rmq applies it
     APPLIED = "APPLIED"  # terminal
     REFUSED = "REFUSED"  # terminal; `reason` says why
+    NOTED = "NOTED"  # terminal: there was nothing to apply
 
 
 class JobOutcome(StrEnum):
@@ -102,7 +104,7 @@ class Jobs:
             rows = [_row(operation, now_ms) for operation in new if operation not in refusals]
             await self._database.insert_ignore(connection, tables.job, rows)
             created = await _read_by_key(connection, [row["key"] for row in rows])
-        await self._publish_quietly(list(created.values()))
+        await self._publish_quietly([job for job in created.values() if job.state == JobState.PENDING])
         stored.update(created)
         return [refusals.get(operation) or _job_id(stored[_key(operation)], operation) for operation in operations]
 
@@ -125,7 +127,7 @@ class Jobs:
         named = [jobs[job_id] for job_id in dict.fromkeys(job_ids) if job_id in jobs]
         pending = [job for job in named if job.state == JobState.PENDING]
         answers = await self._ledger.apply_all([_operation(job) for job in pending])
-        outcomes = {job.job_id: JobOutcome(job.state) for job in named if job.state != JobState.PENDING}
+        outcomes = {job.job_id: JobOutcome.REFUSED for job in named if job.state == JobState.REFUSED}
         outcomes |= {job.job_id: _outcome(answer) for job, answer in zip(pending, answers, strict=True)}
         await self._close(
             [
@@ -218,6 +220,10 @@ def _key(operation: JobOperation) -> str:
     return request_key(operation.kind, operation.brand_id, operation.request_id)
 
 
+def _changes_nothing(operation: JobOperation) -> bool:
+    return isinstance(operation, ReportReceipt) and operation.difference == 0
+
+
 def _row(operation: JobOperation, now_ms: int) -> dict[str, Any]:
     return {
         "key": _key(operation),
@@ -226,7 +232,7 @@ def _row(operation: JobOperation, now_ms: int) -> dict[str, Any]:
         "operation": json.dumps(
             {name: getattr(operation, name) for name in _FIELDS[operation.kind]}, separators=(",", ":")
         ),
-        "state": JobState.PENDING.value,
+        "state": (JobState.NOTED if _changes_nothing(operation) else JobState.PENDING).value,
         "reason": "",
         "created_at_ms": now_ms,
         "queued_at_ms": now_ms,

@@ -89,14 +89,15 @@ class Drawing:
 
     def receipt(self, data: st.DataObject) -> JobOperation:
         brand_id = self._brand(data)
+        charged_num = data.draw(st.integers(1, 6))
         receipt = ReportReceipt(
             brand_id,
             self._request_id(data),
             self._payment_id(data, brand_id),
             data.draw(messages),
             data.draw(st.booleans()),
-            data.draw(st.integers(1, 6)),
-            data.draw(st.integers(0, 9)),
+            charged_num,
+            data.draw(st.just(charged_num) | st.integers(0, 9)),
         )
         self.requests.append(receipt)
         return receipt

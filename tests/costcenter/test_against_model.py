@@ -41,6 +41,15 @@ JobKey = tuple[int, str, str]
 BRANDS = (7, 8)
 
 
+def confirms_the_charge(operation: JobOperation) -> bool:
+    """Whether a receipt says that what was charged was right: nobody has to apply it."""
+    return (
+        isinstance(operation, ReportReceipt)
+        and operation.delivered
+        and operation.billed_num in {0, operation.charged_num}
+    )
+
+
 class Histories(RuleBasedStateMachine):
     """Drives both. Time moves only by its own rule, so that a batch happens at one moment."""
 
@@ -160,7 +169,8 @@ class Histories(RuleBasedStateMachine):
         refusal = "" if key in stored_before else self.refusal_at_once(operation)
         if not refusal and key not in self.jobs:
             self.jobs[key] = operation
-            self.open_jobs.add(key)
+            if not confirms_the_charge(operation):
+                self.open_jobs.add(key)
         return refusal or ("" if self.jobs[key] == operation else "KEY_REUSED")
 
     def refusal_at_once(self, operation: JobOperation) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -59,6 +60,25 @@ async def test_a_job_is_stored_published_and_applied_once(center: Center) -> Non
         assert await center.jobs.apply([release_id, receipt_id, release_id]) == [JobOutcome.APPLIED] * 3
         assert await available(center) == 86
     assert await states(center) == [("APPLIED", "")] * 2
+
+
+async def test_a_receipt_that_confirms_the_charge_is_kept_and_nobody_has_to_apply_it(center: Center) -> None:
+    await center.grant(100)
+    payment_id = await center.pay("p", 10)
+    before = await center.rows("remembered_request", "entry", "payment")
+    said, not_said = (
+        ReportReceipt(BRAND, request_id, payment_id, 1, delivered=True, charged_num=2, billed_num=billed_num)
+        for request_id, billed_num in (("said", 2), ("not-said", 0))
+    )
+    job_ids = await store(center, said, not_said)
+    assert await states(center) == [("NOTED", "")] * 2
+    assert await queued(center, RECEIPT_QUEUE) == []
+    assert (await center.jobs.replay(0)).replayed == 0
+    # One that is named all the same, and one that is reported again.
+    assert await center.jobs.apply(job_ids) == [JobOutcome.APPLIED] * 2
+    assert await store(center, said) == job_ids[:1]
+    assert await refusals(center, dataclasses.replace(said, billed_num=1)) == ["KEY_REUSED"]
+    assert await center.rows("remembered_request", "entry", "payment") == before
 
 
 async def test_two_workers_at_once_apply_a_job_once(center: Center) -> None:

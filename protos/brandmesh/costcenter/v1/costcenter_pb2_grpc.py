@@ -199,7 +199,8 @@ class CostCenterServiceServicer:
 
     def SmsReceiptStatusCallBack(self, request, context):
         """Reports the carrier's receipt of one message. Stored before this answers, then applied by a queue that repeats it
-        until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled.
+        until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled. One that
+        confirms the charge has nothing to apply.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -67,7 +67,8 @@ class CostCenterServiceStub:
     """Many SmsSendStatusCallBack in one call. One result an item, in order."""
     SmsReceiptStatusCallBack: _grpc.UnaryUnaryMultiCallable[_costcenter_pb2.SmsReceiptStatusCallBackRequest, _costcenter_pb2.SmsReceiptStatusCallBackResponse]
     """Reports the carrier's receipt of one message. Stored before this answers, then applied by a queue that repeats it
-    until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled.
+    until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled. One that
+    confirms the charge has nothing to apply.
     """
     BatchSmsReceiptStatusCallBack: _grpc.UnaryUnaryMultiCallable[_costcenter_pb2.BatchSmsReceiptStatusCallBackRequest, _costcenter_pb2.BatchSmsReceiptStatusCallBackResponse]
     """Many SmsReceiptStatusCallBack in one call. One result an item, in order."""
@@ -114,7 +115,8 @@ class CostCenterServiceAsyncStub(CostCenterServiceStub):
     """Many SmsSendStatusCallBack in one call. One result an item, in order."""
     SmsReceiptStatusCallBack: _aio.UnaryUnaryMultiCallable[_costcenter_pb2.SmsReceiptStatusCallBackRequest, _costcenter_pb2.SmsReceiptStatusCallBackResponse]  # type: ignore[assignment]
     """Reports the carrier's receipt of one message. Stored before this answers, then applied by a queue that repeats it
-    until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled.
+    until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled. One that
+    confirms the charge has nothing to apply.
     """
     BatchSmsReceiptStatusCallBack: _aio.UnaryUnaryMultiCallable[_costcenter_pb2.BatchSmsReceiptStatusCallBackRequest, _costcenter_pb2.BatchSmsReceiptStatusCallBackResponse]  # type: ignore[assignment]
     """Many SmsReceiptStatusCallBack in one call. One result an item, in order."""
@@ -224,7 +226,8 @@ class CostCenterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_costcenter_pb2.SmsReceiptStatusCallBackResponse, _abc.Awaitable[_costcenter_pb2.SmsReceiptStatusCallBackResponse]]:
         """Reports the carrier's receipt of one message. Stored before this answers, then applied by a queue that repeats it
-        until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled.
+        until it succeeds: an undelivered message is refunded, a billed length other than the charge is settled. One that
+        confirms the charge has nothing to apply.
         """
 
     @_abc_1.abstractmethod
