@@ -9,6 +9,7 @@ from brandmesh.user.v1 import user_pb2
 from brandmesh.user.v1.user_pb2_grpc import add_UserServiceServicer_to_server
 from mesh.access_tokens import AccessTokens
 from mesh.ids import IdAllocator
+from mesh.large_blocks import give_large_blocks_back
 from order_rpc.host import Host
 from order_rpc.user import tables
 from order_rpc.user.attempts import LoginAttempts
@@ -25,6 +26,8 @@ async def add(host: Host) -> None:
     """Serve users in this process."""
     await host.migrate(Path(__file__).parent)
     settings, database = host.settings, host.database
+    # Each hash of a password takes 19 MB for a moment.
+    give_large_blocks_back()
     executor = ThreadPoolExecutor(settings.password_hashes_at_once, thread_name_prefix="passwords")
     host.stack.callback(executor.shutdown, cancel_futures=True)
     passwords = Passwords(
