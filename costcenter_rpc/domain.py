@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 DAY_MS = 86_400_000
 TIME_MAX_MS = 253_402_300_799_999
@@ -186,9 +186,8 @@ class Settlement:
     shortfall: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One change of a balance, as deltas."""
+class Entry(NamedTuple):
+    """One change of a balance, as deltas. A tuple, as what is made of every operation is: it takes a third of the time."""
 
     brand_id: int
     seq: int
@@ -202,8 +201,7 @@ class Entry:
     created_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """The balance that an answer carries."""
 
     available: int
@@ -214,8 +212,7 @@ class Balance:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an operation did: the object it made or changed, and how many credits it moved."""
 
     object_id: str
@@ -333,8 +330,7 @@ Request: TypeAlias = Grant | PrePay | Pay | Release | ReportStatus | ReportRecei
 Operation: TypeAlias = Request | ExpireFreeze | ExpireLots
 
 
-@dataclass(frozen=True, slots=True)
-class RememberedRequest:
+class RememberedRequest(NamedTuple):
     """The answer that a request id got, and a hash of the request. A tombstone has no hash: it answers any request."""
 
     key: str

@@ -26,7 +26,7 @@ Row: TypeAlias = tuple[Any, ...]
 """Values in the order of a table's ..._COLUMNS."""
 
 ACCOUNT_AMOUNTS = ("available", "frozen", "spent", "expired", "granted", "seq")
-ENTRY_COLUMNS = tuple(Entry.__slots__)
+ENTRY_COLUMNS = Entry._fields
 LOT_COLUMNS = (*Lot.__slots__, "is_open")
 FREEZE_COLUMNS = tuple(Freeze.__slots__)
 PAYMENT_COLUMNS = tuple(Payment.__slots__)
@@ -35,7 +35,6 @@ SETTLEMENT_COLUMNS = tuple(Settlement.__slots__)
 REQUEST_COLUMNS = ("key", "brand_id", "body_hash", "outcome", "created_at_ms")
 
 account_amounts = attrgetter(*ACCOUNT_AMOUNTS)
-entry_row = attrgetter(*ENTRY_COLUMNS)
 freeze_row = attrgetter(*FREEZE_COLUMNS)
 payment_row = attrgetter(*PAYMENT_COLUMNS)
 allocation_row = attrgetter(*ALLOCATION_COLUMNS)

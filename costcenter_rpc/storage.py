@@ -38,7 +38,6 @@ from costcenter_rpc.rows import (
     SETTLEMENT_COLUMNS,
     account_amounts,
     allocation_row,
-    entry_row,
     freeze_row,
     lot_row,
     payment_row,
@@ -159,7 +158,7 @@ async def write_books(connection: AsyncConnection, books: Iterable[Book]) -> Non
 
 async def _insert_new(connection: AsyncConnection, changes: Sequence[Changes]) -> None:
     requests = [request_row(one) for of in changes for one in of.remembered]
-    entries = [entry_row(one) for of in changes for one in of.entries]
+    entries = [entry for of in changes for entry in of.entries]
     lots = [lot_row(one) for of in changes for one in of.new_lots.values()]
     freezes = [freeze_row(one) for of in changes for one in of.new_freezes.values()]
     payments = [payment_row(one) for of in changes for one in of.new_payments.values()]

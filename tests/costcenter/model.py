@@ -368,7 +368,7 @@ def rows_of(model: Mapping[int, ModelAccount]) -> Rows:
         "entry": [],
     }
     for brand_id, account in sorted(model.items()):
-        rows["account"].append({"brand_id": brand_id, **dataclasses.asdict(account.balance)})
+        rows["account"].append({"brand_id": brand_id, **account.balance._asdict()})
         rows["entry"] += account.statement
         for package in account.packages:
             is_open = package.remaining > 0

@@ -152,7 +152,7 @@ class Histories(RuleBasedStateMachine):
         """Whoever looks does not see credits that have expired."""
         shown = self.run(self.center.cost_center.get_account(brand_id))
         self.model[brand_id].apply(ExpireLots(brand_id), self.now_ms)
-        assert dataclasses.asdict(shown) == {"brand_id": brand_id, **dataclasses.asdict(self.model[brand_id].balance)}
+        assert dataclasses.asdict(shown) == {"brand_id": brand_id, **self.model[brand_id].balance._asdict()}
 
     # Jobs.
 
