@@ -1,7 +1,7 @@
 """Many rows in one statement, in the way in which each database takes them fastest.
 
-SQLite runs a prepared statement for each row within this process; nothing beats that. PostgreSQL gets one array a
-column and one statement. MariaDB and MySQL get one INSERT with many VALUES, which the driver puts together, and an
+SQLite runs a prepared statement within this process, again and again: an INSERT for so many rows at a time, and an
+UPDATE for each row. PostgreSQL gets one array a column and one statement. MariaDB and MySQL get one INSERT with many VALUES, which the driver puts together, and an
 UPDATE that is joined with one JSON parameter, because the driver would send an UPDATE a row.
 
 Rows are tuples in the order of the names, and go to the driver as they are: their values have to be of types that
@@ -11,8 +11,9 @@ drivers take, which are whole numbers, texts, and truth values.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,6 +26,9 @@ BulkRow = tuple[Any, ...]
 _KEY_PREFIX = "key_"
 """Tells a column by which a row is found from the same column that is set."""
 
+_ROWS_TOGETHER = 32
+"""Rows of one INSERT on SQLite: to begin and end a statement takes as long as to insert a row. More of them gain little."""
+
 _STATEMENTS_MAX = 500
 
 
@@ -32,8 +36,16 @@ async def insert_rows(connection: AsyncConnection, table: sa.Table, columns: Nam
     """Insert rows, each the values of `columns`. Raises IntegrityError where a key is there already."""
     if not rows:
         return
-    statement = _insert(table, columns, connection.dialect)
-    await connection.exec_driver_sql(statement, _arrays(rows) if _takes_arrays(connection.dialect) else list(rows))
+    dialect = connection.dialect
+    if _takes_arrays(dialect):
+        await connection.exec_driver_sql(_insert(table, columns, dialect), _arrays(rows))
+        return
+    together = len(rows) - len(rows) % _ROWS_TOGETHER if dialect.name == "sqlite" else 0
+    if together:
+        parts = [tuple(chain.from_iterable(part)) for part in _parts(rows[:together])]
+        await connection.exec_driver_sql(_insert(table, columns, dialect, _ROWS_TOGETHER), parts)
+    if together < len(rows):
+        await connection.exec_driver_sql(_insert(table, columns, dialect), list(rows[together:]))
 
 
 async def update_rows(
@@ -68,15 +80,20 @@ def _arrays(rows: Sequence[BulkRow]) -> tuple[list[Any], ...]:
     return tuple(map(list, zip(*rows, strict=True)))
 
 
+def _parts(rows: Sequence[BulkRow]) -> Iterator[Sequence[BulkRow]]:
+    return (rows[start : start + _ROWS_TOGETHER] for start in range(0, len(rows), _ROWS_TOGETHER))
+
+
 @lru_cache(maxsize=_STATEMENTS_MAX)
-def _insert(table: sa.Table, columns: Names, dialect: Dialect) -> str:
+def _insert(table: sa.Table, columns: Names, dialect: Dialect, rows: int = 1) -> str:
     quote = dialect.identifier_preparer.quote
     into = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, columns))})"
     if _takes_arrays(dialect):
         return f"{into} SELECT * FROM {_unnest(table, columns, dialect)}"  # noqa: S608  # names of tables
     mark = "?" if dialect.name == "sqlite" else "%s"
     # Nothing but marks: a literal among them would keep the driver from making one statement of them.
-    return f"{into} VALUES ({', '.join([mark] * len(columns))})"
+    one = f"({', '.join([mark] * len(columns))})"
+    return f"{into} VALUES {', '.join([one] * rows)}"
 
 
 @lru_cache(maxsize=_STATEMENTS_MAX)
