@@ -187,7 +187,10 @@ class Settlement:
 
 
 class Entry(NamedTuple):
-    """One change of a balance, as deltas. A tuple, as what is made of every operation is: it takes a third of the time."""
+    """One change of a balance, as deltas.
+
+    A tuple, as all that is made of every operation: a frozen dataclass takes three times as long.
+    """
 
     brand_id: int
     seq: int

@@ -9,25 +9,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from costcenter_rpc import tables
 from costcenter_rpc.domain import Account, Answer, Entry, EntryKind, Freeze, FreezeState, Lot
-from costcenter_rpc.rows import to_freeze, to_lot, to_payment, to_remembered
-from costcenter_rpc.statements import FREEZES, PAYMENTS, REQUESTS
+from costcenter_rpc.rows import LOT_FIELDS, to_account, to_freeze, to_lot, to_payment, to_remembered
+from costcenter_rpc.statements import ACCOUNTS, FREEZES, PAYMENTS, REQUESTS
 from mesh.statements import read_in
 
 
 async def read_account(connection: AsyncConnection, brand_id: int) -> Account | None:
     """Read one balance without a lock."""
-    row = (
-        await connection.execute(sa.select(tables.account).where(tables.account.c.brand_id == brand_id))
-    ).one_or_none()
-    return Account(**row._mapping) if row else None  # noqa: SLF001  # SQLAlchemy's public name
+    rows = await read_in(connection, ACCOUNTS, [brand_id])
+    return to_account(rows[0]) if rows else None
 
 
 async def read_freeze(connection: AsyncConnection, brand_id: int, freeze_id: str) -> Freeze | None:
     """Read one freeze of a brand."""
-    table = tables.freeze
-    statement = sa.select(table).where(table.c.freeze_id == freeze_id, table.c.brand_id == brand_id)
-    row = (await connection.execute(statement)).one_or_none()
-    return to_freeze(row) if row else None
+    rows = await read_in(connection, FREEZES, [freeze_id])
+    freeze = to_freeze(rows[0]) if rows else None
+    return freeze if freeze and freeze.brand_id == brand_id else None
 
 
 async def list_lots(
@@ -38,7 +35,7 @@ async def list_lots(
     position = sa.or_(
         table.c.expires_at_ms > after[0], sa.and_(table.c.expires_at_ms == after[0], table.c.seq > after[1])
     )
-    statement = sa.select(table).where(table.c.brand_id == brand_id, position)
+    statement = sa.select(*(table.c[name] for name in LOT_FIELDS)).where(table.c.brand_id == brand_id, position)
     if not show_exhausted:
         statement = statement.where(table.c.is_open)
     rows = await connection.execute(statement.order_by(table.c.expires_at_ms, table.c.seq).limit(limit))

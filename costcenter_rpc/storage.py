@@ -43,6 +43,7 @@ from costcenter_rpc.rows import (
     payment_row,
     request_row,
     settlement_row,
+    to_account,
     to_allocation,
     to_freeze,
     to_lot,
@@ -66,8 +67,8 @@ from mesh.statements import read_in
 
 async def lock_accounts(connection: AsyncConnection, brand_ids: Collection[int]) -> dict[int, Account]:
     """Lock the accounts that exist, in the order of their ids, so that no two transactions wait for each other."""
-    rows = (await connection.execute(ACCOUNTS_TO_CHANGE, {"wanted": sorted(brand_ids)})).all()
-    return {row.brand_id: Account(**row._mapping) for row in rows}  # noqa: SLF001  # SQLAlchemy's public name
+    rows = await connection.execute(ACCOUNTS_TO_CHANGE, {"wanted": sorted(brand_ids)})
+    return {account.brand_id: account for account in map(to_account, rows)}
 
 
 async def read_books(

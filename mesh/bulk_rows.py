@@ -1,8 +1,9 @@
 """Many rows in one statement, in the way in which each database takes them fastest.
 
 SQLite runs a prepared statement within this process, again and again: an INSERT for so many rows at a time, and an
-UPDATE for each row. PostgreSQL gets one array a column and one statement. MariaDB and MySQL get one INSERT with many VALUES, which the driver puts together, and an
-UPDATE that is joined with one JSON parameter, because the driver would send an UPDATE a row.
+UPDATE for each row. PostgreSQL gets one array a column and one statement. MariaDB and MySQL get one INSERT with many
+VALUES, which the driver puts together, and an UPDATE that is joined with one JSON parameter, because the driver would
+send an UPDATE a row.
 
 Rows are tuples in the order of the names, and go to the driver as they are: their values have to be of types that
 drivers take, which are whole numbers, texts, and truth values.
@@ -27,7 +28,7 @@ _KEY_PREFIX = "key_"
 """Tells a column by which a row is found from the same column that is set."""
 
 _ROWS_TOGETHER = 32
-"""Rows of one INSERT on SQLite: to begin and end a statement takes as long as to insert a row. More of them gain little."""
+"""Rows of one INSERT on SQLite: to begin and end a statement takes as long as to insert a row. More gain little."""
 
 _STATEMENTS_MAX = 500
 

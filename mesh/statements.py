@@ -28,9 +28,10 @@ Change = sa.Update | sa.Delete
 _STATEMENTS_MAX = 500
 
 
-def select_in(table: sa.Table, column: str) -> sa.Select[Any]:
-    """Select the rows whose `column` is one of `wanted`, for `read_in`."""
-    statement = sa.select(table).where(table.c[column].in_(sa.bindparam("wanted", expanding=True)))
+def select_in(table: sa.Table, column: str, names: Sequence[str] = ()) -> sa.Select[Any]:
+    """Select the rows whose `column` is one of `wanted`, for `read_in`: the columns of `names`, or all."""
+    selected = [table.c[name] for name in names] if names else [table]
+    statement = sa.select(*selected).where(table.c[column].in_(sa.bindparam("wanted", expanding=True)))
     return by_primary_key(statement, table) if table.c[column] is next(iter(table.primary_key)) else statement
 
 
