@@ -34,7 +34,6 @@ from mesh.pages import PageRequest
 from mesh.timestamps import to_ms, to_timestamp
 
 Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
 Context = Any
 """grpc.aio's context, which no method here reads."""
 
@@ -45,15 +44,11 @@ class CostCenterServicer(CostCenterServiceServicer):
     def __init__(self, cost_center: CostCenter, ledger: Ledger, jobs: Jobs) -> None:
         self._cost_center = cost_center
         self._ledger = ledger
-        self._prepay = BatchMethod(_by_ledger(ledger, _prepay, _prepay_response), pb.SmsSendPrePayResult)
-        self._pay = BatchMethod(_by_ledger(ledger, _pay, _pay_response), pb.SmsSendPayResult)
-        self._release = BatchMethod(
-            _by_job(jobs, _release, pb.SmsReleaseFreezeNumResponse), pb.SmsReleaseFreezeNumResult
-        )
-        self._status = BatchMethod(_by_ledger(ledger, _status, _status_response), pb.SmsSendStatusCallBackResult)
-        self._receipt = BatchMethod(
-            _by_job(jobs, _receipt, pb.SmsReceiptStatusCallBackResponse), pb.SmsReceiptStatusCallBackResult
-        )
+        self._prepay = BatchMethod(_by_ledger(ledger, _prepay), _write_prepay, pb.SmsSendPrePayResult)
+        self._pay = BatchMethod(_by_ledger(ledger, _pay), _write_pay, pb.SmsSendPayResult)
+        self._release = BatchMethod(_by_job(jobs, _release), _write_release, pb.SmsReleaseFreezeNumResult)
+        self._status = BatchMethod(_by_ledger(ledger, _status), _write_status, pb.SmsSendStatusCallBackResult)
+        self._receipt = BatchMethod(_by_job(jobs, _receipt), _write_receipt, pb.SmsReceiptStatusCallBackResult)
 
     async def OpenSmsAccount(self, request: pb.OpenSmsAccountRequest, context: Context) -> pb.OpenSmsAccountResponse:
         account = await self._cost_center.open_account(request.brand_id)
@@ -165,26 +160,20 @@ class CostCenterJobServicer(CostCenterJobServiceServicer):
         return pb.ExpireSmsFreezesResponse(freezes=await self._cost_center.expire_freezes(request.freezes_max))
 
 
-def _by_ledger(
-    ledger: Ledger, read: Callable[[Request], Operation], write: Callable[[Answer], Response]
-) -> HandleAll[Request, Response]:
+def _by_ledger(ledger: Ledger, read: Callable[[Request], Operation]) -> HandleAll[Request, Answer]:
     """Serve a Batch rpc by ledger operations."""
 
-    async def handle_all(requests: Sequence[Request]) -> list[Response | BaseException]:
-        answers = await ledger.apply_all([read(request) for request in requests])
-        return [answer if isinstance(answer, BaseException) else write(answer) for answer in answers]
+    async def handle_all(requests: Sequence[Request]) -> list[Answer | BaseException]:
+        return await ledger.apply_all([read(request) for request in requests])
 
     return handle_all
 
 
-def _by_job(
-    jobs: Jobs, read: Callable[[Request], JobOperation], response_type: Callable[..., Response]
-) -> HandleAll[Request, Response]:
-    """Serve a Batch rpc by stored jobs."""
+def _by_job(jobs: Jobs, read: Callable[[Request], JobOperation]) -> HandleAll[Request, int]:
+    """Serve a Batch rpc by stored jobs; the answers are their ids."""
 
-    async def handle_all(requests: Sequence[Request]) -> list[Response | BaseException]:
-        job_ids = await jobs.store_all([read(request) for request in requests])
-        return [one if isinstance(one, BaseException) else response_type(job_id=one) for one in job_ids]
+    async def handle_all(requests: Sequence[Request]) -> list[int | BaseException]:
+        return await jobs.store_all([read(request) for request in requests])
 
     return handle_all
 
@@ -193,20 +182,27 @@ def _prepay(request: pb.SmsSendPrePayRequest) -> PrePay:
     return PrePay(request.brand_id, request.request_id, request.num, to_ms(request.expire_time), request.reference)
 
 
-def _prepay_response(answer: Answer) -> pb.SmsSendPrePayResponse:
-    return pb.SmsSendPrePayResponse(freeze_id=answer.object_id, balance=_balance(answer.balance))
+def _write_prepay(answer: Answer, response: pb.SmsSendPrePayResponse) -> None:
+    response.freeze_id = answer.object_id
+    _write_balance(answer.balance, response.balance)
 
 
 def _pay(request: pb.SmsSendPayRequest) -> Pay:
     return Pay(request.brand_id, request.request_id, request.freeze_id, request.num)
 
 
-def _pay_response(answer: Answer) -> pb.SmsSendPayResponse:
-    return pb.SmsSendPayResponse(payment_id=answer.object_id, charged=answer.num, balance=_balance(answer.balance))
+def _write_pay(answer: Answer, response: pb.SmsSendPayResponse) -> None:
+    response.payment_id = answer.object_id
+    response.charged = answer.num
+    _write_balance(answer.balance, response.balance)
 
 
 def _release(request: pb.SmsReleaseFreezeNumRequest) -> Release:
     return Release(request.brand_id, request.request_id, request.freeze_request_id, request.num)
+
+
+def _write_release(job_id: int, response: pb.SmsReleaseFreezeNumResponse) -> None:
+    response.job_id = job_id
 
 
 def _status(request: pb.SmsSendStatusCallBackRequest) -> ReportStatus:
@@ -216,8 +212,9 @@ def _status(request: pb.SmsSendStatusCallBackRequest) -> ReportStatus:
     )
 
 
-def _status_response(answer: Answer) -> pb.SmsSendStatusCallBackResponse:
-    return pb.SmsSendStatusCallBackResponse(refunded=answer.num, balance=_balance(answer.balance))
+def _write_status(answer: Answer, response: pb.SmsSendStatusCallBackResponse) -> None:
+    response.refunded = answer.num
+    _write_balance(answer.balance, response.balance)
 
 
 def _receipt(request: pb.SmsReceiptStatusCallBackRequest) -> ReportReceipt:
@@ -232,15 +229,23 @@ def _receipt(request: pb.SmsReceiptStatusCallBackRequest) -> ReportReceipt:
     )
 
 
+def _write_receipt(job_id: int, response: pb.SmsReceiptStatusCallBackResponse) -> None:
+    response.job_id = job_id
+
+
 def _balance(balance: Balance | Account) -> pb.SmsBalance:
-    return pb.SmsBalance(
-        available=balance.available,
-        frozen=balance.frozen,
-        spent=balance.spent,
-        expired=balance.expired,
-        granted=balance.granted,
-        seq=balance.seq,
-    )
+    message = pb.SmsBalance()
+    _write_balance(balance, message)
+    return message
+
+
+def _write_balance(balance: Balance | Account, message: pb.SmsBalance) -> None:
+    message.available = balance.available
+    message.frozen = balance.frozen
+    message.spent = balance.spent
+    message.expired = balance.expired
+    message.granted = balance.granted
+    message.seq = balance.seq
 
 
 def _freeze(freeze: Freeze) -> pb.GetSmsFreezeResponse:

@@ -12,7 +12,7 @@ from brandmesh.messagecenter.v1.messagecenter_pb2_grpc import (
     MessageCenterAdminServiceServicer,
     MessageCenterServiceServicer,
 )
-from mesh.batch_method import BatchMethod
+from mesh.batch_method import BatchMethod, copy
 from mesh.pages import PageRequest
 from mesh.timestamps import to_ms, to_timestamp
 from messagecenter_rpc import wire
@@ -38,7 +38,7 @@ class MessageCenterServicer(MessageCenterServiceServicer):
     def __init__(self, accepting: Accepting, calls: Calls) -> None:
         self._accepting = accepting
         self._calls = calls
-        self._send = BatchMethod(self._send_all, im_call_pb2.SendImCallResult)
+        self._send = BatchMethod(self._send_all, copy, im_call_pb2.SendImCallResult)
 
     async def SendImCall(
         self, request: im_call_pb2.SendImCallRequest, context: Context

@@ -7,7 +7,7 @@ from typing import Any
 
 from brandmesh.sms.v1 import sms_pb2 as pb
 from brandmesh.sms.v1.sms_pb2_grpc import SmsDispatchServiceServicer, SmsServiceServicer
-from mesh.batch_method import BatchMethod
+from mesh.batch_method import BatchMethod, copy
 from mesh.pages import PageRequest
 from mesh.timestamps import to_ms, to_timestamp
 from sms_rpc.acceptance import SendRequest
@@ -29,7 +29,7 @@ class SmsServicer(SmsServiceServicer):
 
     def __init__(self, sending: Sending, messages: Messages) -> None:
         self._messages = messages
-        self._send = BatchMethod(self._send_all, pb.SendSmsResult)
+        self._send = BatchMethod(self._send_all, copy, pb.SendSmsResult)
         self._sending = sending
 
     async def SendSms(self, request: pb.SendSmsRequest, context: Context) -> pb.SendSmsResponse:

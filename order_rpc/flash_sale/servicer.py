@@ -7,7 +7,7 @@ from typing import Any
 
 from brandmesh.flashsale.v1 import flash_sale_pb2 as pb
 from brandmesh.flashsale.v1.flash_sale_pb2_grpc import FlashSaleJobServiceServicer, FlashSaleServiceServicer
-from mesh.batch_method import BatchMethod
+from mesh.batch_method import BatchMethod, copy
 from mesh.money import to_fen, to_yuan
 from mesh.pages import PageRequest
 from mesh.timestamps import to_ms, to_timestamp
@@ -27,7 +27,7 @@ class FlashSaleServicer(FlashSaleServiceServicer):
     def __init__(self, sales: FlashSales, buying: Buying) -> None:
         self._sales = sales
         self._buying = buying
-        self._buy = BatchMethod(self._buy_all, pb.BuyFlashSaleResult)
+        self._buy = BatchMethod(self._buy_all, copy, pb.BuyFlashSaleResult)
 
     async def CreateFlashSale(self, request: pb.CreateFlashSaleRequest, context: Context) -> pb.CreateFlashSaleResponse:
         sale = await self._sales.create(

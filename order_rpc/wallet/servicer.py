@@ -7,7 +7,7 @@ from typing import Any
 
 from brandmesh.wallet.v1 import wallet_pb2 as pb
 from brandmesh.wallet.v1.wallet_pb2_grpc import WalletJobServiceServicer, WalletServiceServicer
-from mesh.batch_method import BatchMethod
+from mesh.batch_method import BatchMethod, copy
 from mesh.errors import invalid_field
 from mesh.money import to_fen, to_yuan
 from mesh.pages import PageRequest
@@ -29,7 +29,7 @@ class WalletServicer(WalletServiceServicer):
         self._wallets = wallets
         self._ledger = ledger
         self._recharges = recharges
-        self._debit = BatchMethod(self._debit_all, pb.DebitWalletResult)
+        self._debit = BatchMethod(self._debit_all, copy, pb.DebitWalletResult)
 
     async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.GetWalletResponse:
         wallet = await self._wallets.get(int(request.user_id), request.brand_id)

@@ -9,7 +9,7 @@ from brandmesh.costcenter.v1 import costcenter_pb2, costcenter_pb2_grpc
 from brandmesh.messagecenter.v1 import im_call_pb2, messagecenter_pb2, messagecenter_pb2_grpc
 from brandmesh.payment.v1 import payment_pb2, payment_pb2_grpc
 from brandmesh.sms.v1 import sms_pb2, sms_pb2_grpc
-from mesh.batch_method import BatchMethod
+from mesh.batch_method import BatchMethod, copy
 from mesh.errors import DomainError
 
 
@@ -24,7 +24,7 @@ class Sms(sms_pb2_grpc.SmsServiceServicer):
         self.metadata: list[dict[str, str]] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self._send = BatchMethod(self._send_all, sms_pb2.SendSmsResult)
+        self._send = BatchMethod(self._send_all, copy, sms_pb2.SendSmsResult)
 
     async def SendSms(self, request: sms_pb2.SendSmsRequest, context: Any) -> sms_pb2.SendSmsResponse:
         self.singles.append(request)
@@ -105,7 +105,7 @@ class MessageCenter(
     def __init__(self) -> None:
         self.calls: list[im_call_pb2.SendImCallRequest] = []
         self.removed: list[messagecenter_pb2.DeleteBroadcastConfigRequest] = []
-        self._send = BatchMethod(self._send_all, im_call_pb2.SendImCallResult)
+        self._send = BatchMethod(self._send_all, copy, im_call_pb2.SendImCallResult)
 
     async def BatchSendImCall(
         self, request: im_call_pb2.BatchSendImCallRequest, context: Any

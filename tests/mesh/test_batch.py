@@ -8,10 +8,13 @@ import structlog
 
 from brandmesh.costcenter.v1 import costcenter_pb2 as pb
 from mesh.batch import unpack
-from mesh.batch_method import BatchMethod
+from mesh.batch_method import BatchMethod, copy
 from mesh.errors import DomainError
 
 REFUSAL = DomainError(grpc.StatusCode.NOT_FOUND, "FREEZE_NOT_FOUND", "no such freeze", {"freeze_id": "7-1"})
+
+
+Method = BatchMethod[pb.SmsSendPayRequest, pb.SmsSendPayResponse, pb.SmsSendPayResponse, pb.SmsSendPayResult]
 
 
 class Payments:
@@ -35,11 +38,8 @@ def payments() -> Payments:
 
 
 @pytest.fixture
-def method(payments: Payments) -> BatchMethod[pb.SmsSendPayRequest, pb.SmsSendPayResponse, pb.SmsSendPayResult]:
-    return BatchMethod(payments.handle_all, pb.SmsSendPayResult)
-
-
-Method = BatchMethod[pb.SmsSendPayRequest, pb.SmsSendPayResponse, pb.SmsSendPayResult]
+def method(payments: Payments) -> Method:
+    return BatchMethod(payments.handle_all, copy, pb.SmsSendPayResult)
 
 
 def pay(request_id: str, freeze_id: str = "7-9") -> pb.SmsSendPayRequest:
