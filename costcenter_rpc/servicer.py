@@ -44,11 +44,11 @@ class CostCenterServicer(CostCenterServiceServicer):
     def __init__(self, cost_center: CostCenter, ledger: Ledger, jobs: Jobs) -> None:
         self._cost_center = cost_center
         self._ledger = ledger
-        self._prepay = BatchMethod(_by_ledger(ledger, _prepay), _write_prepay, pb.SmsSendPrePayResult)
-        self._pay = BatchMethod(_by_ledger(ledger, _pay), _write_pay, pb.SmsSendPayResult)
-        self._release = BatchMethod(_by_job(jobs, _release), _write_release, pb.SmsReleaseFreezeNumResult)
-        self._status = BatchMethod(_by_ledger(ledger, _status), _write_status, pb.SmsSendStatusCallBackResult)
-        self._receipt = BatchMethod(_by_job(jobs, _receipt), _write_receipt, pb.SmsReceiptStatusCallBackResult)
+        self._prepay = BatchMethod(_by_ledger(ledger, _prepay), _write_prepay, pb.BatchSmsSendPrePayResponse)
+        self._pay = BatchMethod(_by_ledger(ledger, _pay), _write_pay, pb.BatchSmsSendPayResponse)
+        self._release = BatchMethod(_by_job(jobs, _release), _write_release, pb.BatchSmsReleaseFreezeNumResponse)
+        self._status = BatchMethod(_by_ledger(ledger, _status), _write_status, pb.BatchSmsSendStatusCallBackResponse)
+        self._receipt = BatchMethod(_by_job(jobs, _receipt), _write_receipt, pb.BatchSmsReceiptStatusCallBackResponse)
 
     async def OpenSmsAccount(self, request: pb.OpenSmsAccountRequest, context: Context) -> pb.OpenSmsAccountResponse:
         account = await self._cost_center.open_account(request.brand_id)
@@ -66,13 +66,13 @@ class CostCenterServicer(CostCenterServiceServicer):
     async def BatchSmsSendPrePay(
         self, request: pb.BatchSmsSendPrePayRequest, context: Context
     ) -> pb.BatchSmsSendPrePayResponse:
-        return pb.BatchSmsSendPrePayResponse(results=await self._prepay.many(request.requests))
+        return await self._prepay.many(request.requests)
 
     async def SmsSendPay(self, request: pb.SmsSendPayRequest, context: Context) -> pb.SmsSendPayResponse:
         return await self._pay.one(request)
 
     async def BatchSmsSendPay(self, request: pb.BatchSmsSendPayRequest, context: Context) -> pb.BatchSmsSendPayResponse:
-        return pb.BatchSmsSendPayResponse(results=await self._pay.many(request.requests))
+        return await self._pay.many(request.requests)
 
     async def SmsReleaseFreezeNum(
         self, request: pb.SmsReleaseFreezeNumRequest, context: Context
@@ -82,7 +82,7 @@ class CostCenterServicer(CostCenterServiceServicer):
     async def BatchSmsReleaseFreezeNum(
         self, request: pb.BatchSmsReleaseFreezeNumRequest, context: Context
     ) -> pb.BatchSmsReleaseFreezeNumResponse:
-        return pb.BatchSmsReleaseFreezeNumResponse(results=await self._release.many(request.requests))
+        return await self._release.many(request.requests)
 
     async def SmsSendStatusCallBack(
         self, request: pb.SmsSendStatusCallBackRequest, context: Context
@@ -92,7 +92,7 @@ class CostCenterServicer(CostCenterServiceServicer):
     async def BatchSmsSendStatusCallBack(
         self, request: pb.BatchSmsSendStatusCallBackRequest, context: Context
     ) -> pb.BatchSmsSendStatusCallBackResponse:
-        return pb.BatchSmsSendStatusCallBackResponse(results=await self._status.many(request.requests))
+        return await self._status.many(request.requests)
 
     async def SmsReceiptStatusCallBack(
         self, request: pb.SmsReceiptStatusCallBackRequest, context: Context
@@ -102,7 +102,7 @@ class CostCenterServicer(CostCenterServiceServicer):
     async def BatchSmsReceiptStatusCallBack(
         self, request: pb.BatchSmsReceiptStatusCallBackRequest, context: Context
     ) -> pb.BatchSmsReceiptStatusCallBackResponse:
-        return pb.BatchSmsReceiptStatusCallBackResponse(results=await self._receipt.many(request.requests))
+        return await self._receipt.many(request.requests)
 
     async def GetSmsAccount(self, request: pb.GetSmsAccountRequest, context: Context) -> pb.GetSmsAccountResponse:
         account = await self._cost_center.get_account(request.brand_id)

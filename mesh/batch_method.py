@@ -6,10 +6,11 @@ Apart from what its callers need, because it validates: the library for that is 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from google.rpc import status_pb2
 
 from mesh import telemetry
 from mesh.batch import BatchResult
@@ -22,13 +23,26 @@ log = telemetry.logger()
 Request = TypeVar("Request", bound=Message)
 Answer = TypeVar("Answer")
 Response = TypeVar("Response", bound=Message)
-Result = TypeVar("Result", bound=BatchResult[Any])
+Batch = TypeVar("Batch", bound="BatchResponse")
 
 HandleAll = Callable[[Sequence[Request]], Awaitable[Sequence[Answer | BaseException]]]
 """Does many requests: one answer, or one exception, a request, in order."""
 
 Write = Callable[[Answer, Response], None]
-"""Writes an answer into its place in the result: each message that is made apart is copied there."""
+"""Writes an answer into its place in the batch: a message that is made apart is copied there."""
+
+
+class Results(Protocol):
+    """The results of a Batch response, as generated."""
+
+    def add(self) -> BatchResult[Any]: ...
+
+
+class BatchResponse(Protocol):
+    """A Batch response, as generated."""
+
+    @property
+    def results(self) -> Results: ...
 
 
 def copy(answer: Response, response: Response) -> None:
@@ -36,25 +50,26 @@ def copy(answer: Response, response: Response) -> None:
     response.CopyFrom(answer)
 
 
-class BatchMethod(Generic[Request, Answer, Response, Result]):
+class BatchMethod(Generic[Request, Answer, Response, Batch]):
     """Both forms of one rpc, served by one function that does many requests."""
 
     def __init__(
-        self, handle_all: HandleAll[Request, Answer], write: Write[Answer, Response], result_type: Callable[[], Result]
+        self, handle_all: HandleAll[Request, Answer], write: Write[Answer, Response], batch_type: Callable[[], Batch]
     ) -> None:
         self._handle_all = handle_all
         self._write = write
-        self._result_type = result_type
+        self._batch_type = batch_type
 
     async def one(self, request: Request) -> Response:
         """Serve the unary form, whose request the server has validated."""
         (answer,) = await self._handle_all([request])
         if isinstance(answer, BaseException):
             raise own(answer)
-        response: Response = self._responded(answer).response
+        response: Response = self._batch_type().results.add().response
+        self._write(answer, response)
         return response
 
-    async def many(self, requests: Sequence[Request]) -> list[Result]:
+    async def many(self, requests: Sequence[Request]) -> Batch:
         """Serve the Batch form: validate each item by itself, do the valid ones together."""
         # Each look at an item of a repeated field makes its object anew.
         requests = list(requests)
@@ -66,33 +81,29 @@ class BatchMethod(Generic[Request, Answer, Response, Result]):
                 refusals[position] = refusal
         valid = [request for position, request in enumerate(requests) if position not in refusals]
         answers = iter(await self._handle_all(valid) if valid else ())
-        return self._results(
+        return self._batch(
             refusals[position] if position in refusals else next(answers) for position in range(len(requests))
         )
 
-    def _results(self, answers: Iterable[Answer | BaseException]) -> list[Result]:
-        """Write answers. A refusal that many items share, as one object, is written once."""
-        written: dict[int, Result] = {}
-        results: list[Result] = []
+    def _batch(self, answers: Iterable[Answer | BaseException]) -> Batch:
+        """Write answers. The status of a refusal that many items share, as one object, is made once."""
+        batch = self._batch_type()
+        statuses: dict[int, status_pb2.Status] = {}
         for answer in answers:
+            result = batch.results.add()
             if isinstance(answer, BaseException):
-                result = written.get(id(answer)) or written.setdefault(id(answer), self._refused(answer))
+                status = statuses.get(id(answer)) or statuses.setdefault(id(answer), _status(answer))
+                result.error.CopyFrom(status)
             else:
-                result = self._responded(answer)
-            results.append(result)
-        return results
+                response = result.response
+                # A response of which no field is set is one too.
+                response.SetInParent()
+                self._write(answer, response)
+        return batch
 
-    def _responded(self, answer: Answer) -> Result:
-        result = self._result_type()
-        # A response of which no field is set is one too.
-        result.response.SetInParent()
-        self._write(answer, result.response)
-        return result
 
-    def _refused(self, error: BaseException) -> Result:
-        if not isinstance(error, DomainError):
-            log.error("item of a batch failed", exc_info=error)
-            error = DomainError(grpc.StatusCode.INTERNAL, "INTERNAL", "something went wrong here; try again")
-        result = self._result_type()
-        result.error.CopyFrom(to_status(error))
-        return result
+def _status(error: BaseException) -> status_pb2.Status:
+    if not isinstance(error, DomainError):
+        log.error("item of a batch failed", exc_info=error)
+        error = DomainError(grpc.StatusCode.INTERNAL, "INTERNAL", "something went wrong here; try again")
+    return to_status(error)

@@ -38,7 +38,7 @@ class MessageCenterServicer(MessageCenterServiceServicer):
     def __init__(self, accepting: Accepting, calls: Calls) -> None:
         self._accepting = accepting
         self._calls = calls
-        self._send = BatchMethod(self._send_all, copy, im_call_pb2.SendImCallResult)
+        self._send = BatchMethod(self._send_all, copy, im_call_pb2.BatchSendImCallResponse)
 
     async def SendImCall(
         self, request: im_call_pb2.SendImCallRequest, context: Context
@@ -48,7 +48,7 @@ class MessageCenterServicer(MessageCenterServiceServicer):
     async def BatchSendImCall(
         self, request: im_call_pb2.BatchSendImCallRequest, context: Context
     ) -> im_call_pb2.BatchSendImCallResponse:
-        return im_call_pb2.BatchSendImCallResponse(results=await self._send.many(request.requests))
+        return await self._send.many(request.requests)
 
     async def _send_all(
         self, requests: Sequence[im_call_pb2.SendImCallRequest]

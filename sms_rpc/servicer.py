@@ -29,14 +29,14 @@ class SmsServicer(SmsServiceServicer):
 
     def __init__(self, sending: Sending, messages: Messages) -> None:
         self._messages = messages
-        self._send = BatchMethod(self._send_all, copy, pb.SendSmsResult)
+        self._send = BatchMethod(self._send_all, copy, pb.BatchSendSmsResponse)
         self._sending = sending
 
     async def SendSms(self, request: pb.SendSmsRequest, context: Context) -> pb.SendSmsResponse:
         return await self._send.one(request)
 
     async def BatchSendSms(self, request: pb.BatchSendSmsRequest, context: Context) -> pb.BatchSendSmsResponse:
-        return pb.BatchSendSmsResponse(results=await self._send.many(request.requests))
+        return await self._send.many(request.requests)
 
     async def _send_all(self, requests: Sequence[pb.SendSmsRequest]) -> list[pb.SendSmsResponse | BaseException]:
         outcomes = await self._sending.send_all([_send_request(request) for request in requests])

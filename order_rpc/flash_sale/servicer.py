@@ -27,7 +27,7 @@ class FlashSaleServicer(FlashSaleServiceServicer):
     def __init__(self, sales: FlashSales, buying: Buying) -> None:
         self._sales = sales
         self._buying = buying
-        self._buy = BatchMethod(self._buy_all, copy, pb.BuyFlashSaleResult)
+        self._buy = BatchMethod(self._buy_all, copy, pb.BatchBuyFlashSaleResponse)
 
     async def CreateFlashSale(self, request: pb.CreateFlashSaleRequest, context: Context) -> pb.CreateFlashSaleResponse:
         sale = await self._sales.create(
@@ -59,7 +59,7 @@ class FlashSaleServicer(FlashSaleServiceServicer):
     async def BatchBuyFlashSale(
         self, request: pb.BatchBuyFlashSaleRequest, context: Context
     ) -> pb.BatchBuyFlashSaleResponse:
-        return pb.BatchBuyFlashSaleResponse(results=await self._buy.many(request.requests))
+        return await self._buy.many(request.requests)
 
     async def GetAttempt(self, request: pb.GetAttemptRequest, context: Context) -> pb.GetAttemptResponse:
         found = await self._sales.get_attempt(_buyer(request), int(request.attempt_id))

@@ -29,7 +29,7 @@ class WalletServicer(WalletServiceServicer):
         self._wallets = wallets
         self._ledger = ledger
         self._recharges = recharges
-        self._debit = BatchMethod(self._debit_all, copy, pb.DebitWalletResult)
+        self._debit = BatchMethod(self._debit_all, copy, pb.BatchDebitWalletResponse)
 
     async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.GetWalletResponse:
         wallet = await self._wallets.get(int(request.user_id), request.brand_id)
@@ -68,7 +68,7 @@ class WalletServicer(WalletServiceServicer):
     async def BatchDebitWallet(
         self, request: pb.BatchDebitWalletRequest, context: Context
     ) -> pb.BatchDebitWalletResponse:
-        return pb.BatchDebitWalletResponse(results=await self._debit.many(request.requests))
+        return await self._debit.many(request.requests)
 
     async def _debit_all(
         self, requests: Sequence[pb.DebitWalletRequest]

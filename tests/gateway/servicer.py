@@ -24,7 +24,7 @@ class Sms(sms_pb2_grpc.SmsServiceServicer):
         self.metadata: list[dict[str, str]] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self._send = BatchMethod(self._send_all, copy, sms_pb2.SendSmsResult)
+        self._send = BatchMethod(self._send_all, copy, sms_pb2.BatchSendSmsResponse)
 
     async def SendSms(self, request: sms_pb2.SendSmsRequest, context: Any) -> sms_pb2.SendSmsResponse:
         self.singles.append(request)
@@ -33,7 +33,7 @@ class Sms(sms_pb2_grpc.SmsServiceServicer):
     async def BatchSendSms(self, request: sms_pb2.BatchSendSmsRequest, context: Any) -> sms_pb2.BatchSendSmsResponse:
         self.metadata.append(dict(context.invocation_metadata()))
         self.batches.append(list(request.requests))
-        return sms_pb2.BatchSendSmsResponse(results=await self._send.many(request.requests))
+        return await self._send.many(request.requests)
 
     async def _send_all(self, requests: Any) -> list[sms_pb2.SendSmsResponse | BaseException]:
         await self.hold.wait()
@@ -105,12 +105,12 @@ class MessageCenter(
     def __init__(self) -> None:
         self.calls: list[im_call_pb2.SendImCallRequest] = []
         self.removed: list[messagecenter_pb2.DeleteBroadcastConfigRequest] = []
-        self._send = BatchMethod(self._send_all, copy, im_call_pb2.SendImCallResult)
+        self._send = BatchMethod(self._send_all, copy, im_call_pb2.BatchSendImCallResponse)
 
     async def BatchSendImCall(
         self, request: im_call_pb2.BatchSendImCallRequest, context: Any
     ) -> im_call_pb2.BatchSendImCallResponse:
-        return im_call_pb2.BatchSendImCallResponse(results=await self._send.many(request.requests))
+        return await self._send.many(request.requests)
 
     async def _send_all(self, requests: Any) -> list[im_call_pb2.SendImCallResponse | BaseException]:
         self.calls += requests
