@@ -24,15 +24,21 @@ def routes(settings: Settings, handler: DispatchHandler, requeue: CallbackRequeu
     selection = QueueSelection(settings.brands, settings.except_brands, settings.types, settings.modes)
     # The row decides how long a message is of use; until a claim succeeds, its queue message comes again.
     retry = RetryPolicy(first_delay_seconds=1, delay_seconds_max=30)
-    common = partial(Route, prefix=QUEUE_PREFIX, concurrency=settings.concurrency, retry=retry)
+    common = partial(Route, prefix=QUEUE_PREFIX, retry=retry)
     sends = [
         common(
             name="sms-single",
             accepts=selection.of_mode("single"),
             handler=handler.handle_singles,
+            concurrency=settings.concurrency,
             batch_max=_SINGLES_AT_ONCE,
         ),
-        common(name="sms-batch", accepts=selection.of_mode("batch"), handler=handler.handle_batches, batch_max=1),
+        common(
+            name="sms-batch",
+            accepts=selection.of_mode("batch"),
+            handler=handler.handle_batches,
+            concurrency=settings.chunk_concurrency,
+        ),
     ]
     callbacks = Route(
         name=CALLBACK_QUEUE,

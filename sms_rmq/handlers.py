@@ -72,13 +72,14 @@ class DispatchHandler:
         """Work on a batch of messages that name dispatches of one recipient. Raises as `handle_batches`."""
         return await self._handle(deliveries, self._claim_singles)
 
-    async def handle_batches(self, _queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
+    async def handle_batches(self, queue: str, deliveries: Sequence[Delivery]) -> list[Outcome]:
         """Work on messages that name dispatches of many recipients.
 
         Raises DomainError when not all of them could be claimed: they come again, and those that were are left to the
         lease of this call.
         """
-        return await self._handle(deliveries, self._claim_batch)
+        async with self._giving_way.bulk(queue):
+            return await self._handle(deliveries, self._dispatches.claim)
 
     async def _handle(self, deliveries: Sequence[Delivery], claim: Claim) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -103,10 +104,6 @@ class DispatchHandler:
     async def _claim_singles(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
         with self._giving_way.hurried():
             return await self._dispatches.claim_singles(dispatch_ids)
-
-    async def _claim_batch(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch]:
-        await self._giving_way.give_way()
-        return await self._dispatches.claim(dispatch_ids)
 
     async def _work(self, claimed: Sequence[sms_pb2.Dispatch]) -> None:
         """Work on dispatches side by side. What fails on one stays with that one, for the sweep."""

@@ -28,7 +28,15 @@ class Settings(RmqSettings):
     modes: Annotated[frozenset[SmsMode], CommaSeparated] = Field(
         frozenset({"single", "batch"}), min_length=1, description="Only the queues of these modes"
     )
-    concurrency: int = Field(4, ge=1, le=64, description="Batches of one queue that are worked at once")
+    concurrency: int = Field(
+        4, ge=1, le=64, description="Batches of one queue of single messages that are worked at once"
+    )
+    chunk_concurrency: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="Chunks of one queue of large sends that are worked at once; 4 while single messages come",
+    )
     handlers_max: int = Field(256, ge=1, le=1000, description="Batches of all queues that are worked at once")
     receipts: bool = Field(True, description="Also consume receipts, pull them, and sweep")
 

@@ -196,7 +196,7 @@ async def open_process(
         aclosing(SmsDispatches(mesh.sms_peer, leases, _NO_PACES, mesh.clock.seconds))
     )
     cost_center = await stack.enter_async_context(aclosing(CostCenter(mesh.center_peer, _NO_PACES)))
-    giving_way = GivingWay(giving_way_seconds)
+    giving_way = GivingWay(giving_way_seconds, beside_hurried_max=4)
     handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), giving_way, mesh.clock.seconds)
     callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus, giving_way)
     redis = connect_redis("redis://127.0.0.1:9", "nobody")
