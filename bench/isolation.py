@@ -80,6 +80,8 @@ class Run:
     """One measurement: of each phase the milliseconds that each code took."""
 
     latencies_ms: dict[str, list[float]]
+    submitted_per_second: float
+    """Recipients of the campaign, from its request until the provider has all, with the codes beside them."""
 
     def percentile(self, phase: str, percent: float) -> float:
         """Answer a percentile of a phase."""
@@ -103,11 +105,15 @@ async def run(measured: Measured, hurried: App, bulk: App) -> Run:
     latencies_ms = {"idle": await _latencies(measured, hurried, IDLE_SECONDS)}
     total = await accepted_messages(measured) + RECIPIENTS * CAMPAIGNS
     submitted = asyncio.Event()
+    began = time.perf_counter()
+    took_seconds = 0.0
 
     async def backlog() -> list[str]:
+        nonlocal took_seconds
         firsts = [number * RECIPIENTS for number in range(CAMPAIGNS)]
         task_ids = await asyncio.gather(*(send_campaign(bulk, RECIPIENTS, first_phone=first) for first in firsts))
         await until_accepted(measured, total, _SUBMIT_SECONDS_MAX)
+        took_seconds = time.perf_counter() - began
         submitted.set()
         return task_ids
 
@@ -119,7 +125,7 @@ async def run(measured: Measured, hurried: App, bulk: App) -> Run:
     for task_id in campaigns.result():
         await until_campaign_settled(bulk, task_id)
         await check_delivered(bulk, RECIPIENTS, taskId=task_id)
-    return Run(latencies_ms)
+    return Run(latencies_ms, RECIPIENTS * CAMPAIGNS / took_seconds)
 
 
 async def _latencies(measured: Measured, app: App, seconds: float, stop: asyncio.Event | None = None) -> list[float]:
@@ -139,4 +145,5 @@ def _figures(runs: Sequence[Run], *, is_apart: bool) -> list[Figure]:
     p50s = [figure(phase, 50) for phase in _PHASES]
     idle, *beside = (figure(phase, 99, P99_TARGET_MS if phase != "idle" else None) for phase in _PHASES)
     quotients = [ratios(row, f"{one.what} / idle", one, idle, RATIO_TARGET) for one in beside]
-    return [*p50s, idle, *beside, *quotients]
+    campaign = Figure(row, "the campaign, submitted", "recipients/s", tuple(one.submitted_per_second for one in runs))
+    return [*p50s, idle, *beside, *quotients, campaign]

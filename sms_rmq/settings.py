@@ -35,7 +35,10 @@ class Settings(RmqSettings):
         16,
         ge=1,
         le=64,
-        description="Chunks of one queue of large sends that are worked at once; 4 while single messages come",
+        description="Chunks of one queue of large sends that are worked at once",
+    )
+    chunk_concurrency_beside_singles: int = Field(
+        2, ge=1, le=64, description="The same while single messages come: more chunks at once make codes slower"
     )
     handlers_max: int = Field(256, ge=1, le=1000, description="Batches of all queues that are worked at once")
     receipts: bool = Field(True, description="Also consume receipts, pull them, and sweep")

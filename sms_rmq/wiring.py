@@ -27,9 +27,6 @@ _GIVING_WAY_SECONDS_MAX = 0.1
 """How long receipts and campaigns wait for single messages: ten batches of receipts a second at the least, and ten
 chunks of each lane."""
 
-_CHUNKS_BESIDE_SINGLES_MAX = 4
-"""Chunks of one queue at once while single messages come: with more of them, codes take half as long again."""
-
 
 async def main(settings: Settings, stop: asyncio.Event) -> None:
     """Consume until `stop` is set."""
@@ -46,7 +43,7 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.TaskGroup() as group,
     ):
         inbox = Inbox(redis, INBOX_NAME, settings.inbox_shards)
-        giving_way = GivingWay(_GIVING_WAY_SECONDS_MAX, beside_hurried_max=_CHUNKS_BESIDE_SINGLES_MAX)
+        giving_way = GivingWay(_GIVING_WAY_SECONDS_MAX, beside_hurried_max=settings.chunk_concurrency_beside_singles)
         dispatch_handler = DispatchHandler(dispatches, cost_center, accounts, giving_way)
         worker = Worker(
             bus,

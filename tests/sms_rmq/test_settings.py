@@ -79,6 +79,8 @@ BAD = [
     ("modes", ""),
     ("concurrency", "0"),
     ("concurrency", "65"),
+    ("chunk_concurrency", "0"),
+    ("chunk_concurrency_beside_singles", "65"),
     ("handlers_max", "0"),
     ("receipts", "perhaps"),
     ("inbox_shards", "0"),
