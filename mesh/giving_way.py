@@ -12,19 +12,31 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 QUIET_SECONDS = 1.0
 """How long nothing hurried has come before bulk work has the process for itself."""
 
+PLACE_SECONDS_MAX = 10.0
+"""How long bulk work waits for a place. Who waited has less of its own time left: work that hangs must not take it."""
+
 
 class GivingWay:
     """Counts what is hurried, and has bulk work wait for a moment without any, `seconds_max` at most.
 
     Where all processors are busy, each call that somebody waits for is one more among those that nobody waits for: what
     is not begun meanwhile is not in its way. For the same reason `beside_hurried_max` of one kind are worked on at once
-    while hurried work comes, and as many as there are when it does not.
+    while hurried work comes, and as many as there are when it does not; one that found no place for
+    `place_seconds_max` goes on without one.
     """
 
-    def __init__(self, seconds_max: float, *, beside_hurried_max: int, quiet_seconds: float = QUIET_SECONDS) -> None:
+    def __init__(
+        self,
+        seconds_max: float,
+        *,
+        beside_hurried_max: int,
+        quiet_seconds: float = QUIET_SECONDS,
+        place_seconds_max: float = PLACE_SECONDS_MAX,
+    ) -> None:
         self._seconds_max = seconds_max
         self._beside_hurried_max = beside_hurried_max
         self._quiet_seconds = quiet_seconds
+        self._place_seconds_max = place_seconds_max
         self._hurried = 0
         self._hurried_at = -math.inf
         self._is_quiet = asyncio.Event()
@@ -70,10 +82,14 @@ class GivingWay:
                     await asyncio.sleep(0)
 
     async def _wait_for_place(self, kind: str) -> None:
-        while self._under_way[kind] >= self._beside_hurried_max and (seconds := self._seconds_until_quiet()) > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._is_one_done.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._place_seconds_max):
+                while (
+                    self._under_way[kind] >= self._beside_hurried_max and (seconds := self._seconds_until_quiet()) > 0
+                ):
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(seconds):
+                            await self._is_one_done.wait()
 
     def _seconds_until_quiet(self) -> float:
         if self._hurried:

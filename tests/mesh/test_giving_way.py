@@ -77,6 +77,18 @@ async def test_all_goes_on_when_nothing_hurried_came_for_a_while() -> None:
     await work.cancel()
 
 
+async def test_bulk_waits_for_a_place_so_long_and_no_longer() -> None:
+    giving_way = GivingWay(0, beside_hurried_max=1, quiet_seconds=LONG_SECONDS, place_seconds_max=0.2)
+    work = Work(giving_way)
+    with giving_way.hurried():
+        for _ in range(2):
+            work.begin("campaign")
+        await work.stand_still()
+        assert len(work.under_way) == 1
+        await eventually(lambda: len(work.under_way) == 2)
+    await work.cancel()
+
+
 async def test_what_is_cancelled_leaves_its_place() -> None:
     giving_way = GivingWay(0, beside_hurried_max=1, quiet_seconds=LONG_SECONDS)
     work = Work(giving_way)
