@@ -487,10 +487,13 @@ class TestShutdown:
 
     async def test_a_cancellation_that_the_bus_loses_does_not_keep_it_running(self, redis_url: str) -> None:
         bus = Losing(connect_redis(redis_url, "worker"))
-        async with asyncio.timeout(5), running(Worker(bus, [route("q", Recorder())])):
-            await eventually(lambda: bus.is_waiting)
-        assert bus.cancellations == 2
-        await bus.close()
+        try:
+            async with asyncio.timeout(5), running(Worker(bus, [route("q", Recorder())])):
+                await eventually(lambda: bus.is_waiting)
+            # The next one ends it wherever it is by then, in the bus or not.
+            assert bus.cancellations > 0
+        finally:
+            await bus.close()
 
     async def test_an_idle_worker_stops_at_once(self, bus: RedisStreamsBus) -> None:
         stop = asyncio.Event()
