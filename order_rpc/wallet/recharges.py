@@ -114,9 +114,11 @@ class Recharges:
             found = await recharge_storage.lock_recharges(connection, ids)
             # Money may have come since they were read: those stay as they are.
             unpaid = [one for one in found.values() if _is_open(one) and one.is_over(now_ms)]
-            waiting = [one for one in unpaid if one.recharge_id in paid and one.is_in_time(paid[one.recharge_id])]
-            await recharge_storage.put_off(connection, [one.recharge_id for one in waiting], now_ms + NEWS_MS_MAX)
-            overdue = [one for one in unpaid if one not in waiting]
+            waiting = {
+                one.recharge_id for one in unpaid if one.recharge_id in paid and one.is_in_time(paid[one.recharge_id])
+            }
+            await recharge_storage.put_off(connection, waiting, now_ms + NEWS_MS_MAX)
+            overdue = [one for one in unpaid if one.recharge_id not in waiting]
             await self._expire(connection, overdue)
             closings = [_to_payment("close_wanted", one, {"business": BUSINESS}) for one in overdue]
             await self._outbox.add(connection, closings)
