@@ -18,7 +18,8 @@ from mesh.child_process import end_with_parent
 
 _POLL_SECONDS = 0.05
 _KILL_SECONDS_MAX = 10.0
-_LOG_TAIL_LINES = 15
+# Enough for what Java says of an exception: its reason comes before its frames.
+_LOG_TAIL_LINES = 60
 
 
 class ServerFailedError(Exception):

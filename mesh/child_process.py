@@ -23,6 +23,8 @@ def end_with_parent(stop_signal: signal.Signals = signal.SIGTERM) -> Callable[[]
 
     def prepare() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, stop_signal)
+        # Shells let what they run in the background ignore Ctrl-C, and that is inherited.
+        signal.signal(stop_signal, signal.SIG_DFL)
         # The parent may have died between the fork and the line above.
         if os.getppid() != parent_pid:
             os._exit(1)

@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import ascii_lowercase
 
-from mesh.loopback import LOOPBACK, free_port, is_free
+from mesh.loopback import LOOPBACK, free_port
 
 CLUSTER = "DefaultCluster"
 
 _DAY_SECONDS = 24 * 3600
 _PORTS_FILE = "listen.json"
-_PORT_TRIES_MAX = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Ports:
             else cls(free_port(), [], proxy=free_port(), proxy_remoting=free_port())
         )
         while len(ports.brokers) < masters:
-            ports.brokers.append(_free_broker_port())
+            ports.brokers.append(free_port(beside=(-2, 1)))
         path.write_text(json.dumps(asdict(ports)))
         return ports
 
@@ -115,11 +114,3 @@ def write_proxy(home: Path, ports: Ports, visibility_seconds_min: int) -> Path:
 def _write_properties(path: Path, options: dict[str, object]) -> Path:
     path.write_text("".join(f"{name}={value}\n" for name, value in options.items()))
     return path
-
-
-def _free_broker_port() -> int:
-    for _ in range(_PORT_TRIES_MAX):
-        port = free_port()
-        if all(is_free(port + beside) for beside in (-2, 1)):
-            return port
-    raise OSError("no three free ports beside each other on loopback")

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from mesh.loopback import LOOPBACK, free_port, is_free
 
 
@@ -12,7 +14,24 @@ def test_a_port_that_is_listened_on_is_not_free() -> None:
         assert not is_free(port)
 
 
-def test_ports_are_below_those_of_connections_and_seldom_the_same() -> None:
-    ports = {free_port() for _ in range(50)}
+def test_ports_are_below_those_of_connections_and_never_the_same() -> None:
+    ports = [free_port() for _ in range(200)]
     assert max(ports) < 32_768
-    assert len(ports) > 40
+    assert len(set(ports)) == len(ports)
+
+
+def test_a_port_that_was_chosen_is_refused_to_all_who_choose_but_not_to_its_server() -> None:
+    port = free_port(beside=(1,))
+    for chosen in (port, port + 1):
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind((LOOPBACK, chosen))
+        for _ in range(2):  # a server that crashed starts again
+            socket.create_server((LOOPBACK, chosen)).close()
+
+
+def test_what_is_held_is_bounded() -> None:
+    first = free_port()
+    for _ in range(300):
+        free_port()
+    with socket.socket() as another:
+        another.bind((LOOPBACK, first))

@@ -78,7 +78,8 @@ async def until_sent(chain: Chain, count: int) -> None:
 
 @SILENT
 async def test_what_is_due_first_leaves_first_and_at_the_rate(tmp_path: Path) -> None:
-    async with running_chain(tmp_path, send_per_second=PER_SECOND) as chain:
+    # On connections of their own, what leaves together after a pause of the machine would change places on the way.
+    async with running_chain(tmp_path, send_per_second=PER_SECOND, connections_max=1, wait_seconds_max=30) as chain:
         template_id = await chain.put_template("{number}")
         await chain.open_kitchen(template_id=template_id, first_delay_seconds=10)
         await warm_up(chain)
@@ -86,10 +87,7 @@ async def test_what_is_due_first_leaves_first_and_at_the_rate(tmp_path: Path) ->
         chain.clock.pass_seconds(10)
         async with working(chain, chain.first):
             await until_sent(chain, 180)
-        arrived = texts(chain)
-        assert sorted(arrived) == list(range(180))
-        # On connections of their own, neighbours may change places on the way, on a busy machine by several.
-        assert max(abs(place - number) for place, number in enumerate(arrived)) <= 10
+        assert texts(chain) == list(range(180))
         at = [sent.at_seconds for sent in chain.tencent.sends]
         # A busy machine notes an arrival late, which brings it nearer to the ones after it.
         assert all(late - early >= 0.7 for early, late in zip(at, at[PER_SECOND:], strict=False)), "over the rate"

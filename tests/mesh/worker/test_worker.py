@@ -485,13 +485,16 @@ class TestShutdown:
             await eventually(lambda: recorder.seen)
         assert recorder.attempts() == [2]
 
-    async def test_a_cancellation_that_the_bus_loses_does_not_keep_it_running(self, redis_url: str) -> None:
+    async def test_a_cancellation_that_the_bus_loses_does_not_keep_it_running(
+        self, redis_url: str, redis: Redis
+    ) -> None:
+        # Where a queue has work left over, the worker pauses outside of the bus, and may be ended there.
+        await redis.flushall()
         bus = Losing(connect_redis(redis_url, "worker"))
         try:
             async with asyncio.timeout(5), running(Worker(bus, [route("q", Recorder())])):
                 await eventually(lambda: bus.is_waiting)
-            # The next one ends it wherever it is by then, in the bus or not.
-            assert bus.cancellations > 0
+            assert bus.cancellations == 2
         finally:
             await bus.close()
 
