@@ -14,6 +14,7 @@ from gateway.admission import Callers, Gate
 from gateway.bodies import read_body, require_json
 from gateway.calls import Call
 from gateway.exchange import Answer, Endpoint, Request
+from gateway.keys.domain import ApiKey
 from gateway.limits import Budget
 from gateway.transcoding.binding import RequestBinder
 from gateway.transcoding.json_decoding import Fields
@@ -30,11 +31,22 @@ _HEADERS = ((b"cache-control", b"no-store"),)
 
 
 @dataclass(frozen=True, slots=True)
-class ApiLimits:
-    """Bounds of one request."""
+class BodyLimits:
+    """Bounds of one body."""
 
-    body_bytes_max: int
-    body_timeout_seconds: float
+    bytes_max: int
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """Bounds of one request.
+
+    Who has no API key has a body of its own bounds: else anybody could hold all places, and all memory for bodies.
+    """
+
+    body: BodyLimits
+    body_without_key: BodyLimits
     timeout_seconds: float
     large_timeout_seconds: float
 
@@ -68,12 +80,10 @@ class Operation:
             caller = await self._gate.identify(request)
             path_fields = self._binder.bind_path(values)
             request.brand_id = self._gate.admit(caller, path_fields)
+            bounds = self._limits.body if isinstance(caller, ApiKey) else self._limits.body_without_key
             with self._access.memory.hold() as memory:
                 body = await read_body(
-                    request,
-                    bytes_max=self._limits.body_bytes_max,
-                    seconds_max=self._limits.body_timeout_seconds,
-                    memory=memory,
+                    request, bytes_max=bounds.bytes_max, seconds_max=bounds.timeout_seconds, memory=memory
                 )
                 request.body_bytes = len(body)
                 if body:

@@ -1,7 +1,7 @@
 """uvicorn, with the bounds that it leaves open, and without signal handlers of its own.
 
-uvicorn's httptools protocol bounds neither the size of a request's head nor the time it may take, and after an early
-answer it reads on for as long as the caller sends.
+uvicorn's httptools protocol bounds neither the size of a request's head nor the time it may take, takes what follows a
+chunked body for headers, and after an early answer it reads on for as long as the caller sends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.exchange import BODY_IS_COMPLETE, FLUSH
 from gateway.problems import MEDIA_TYPE, TYPE_BASE, title_of
 
 HEAD_BYTES_MAX = 32 << 10
-"""Request line and headers together."""
+"""Request line and headers together, and so is what a chunked body has beside its bytes at one place."""
 
 HEAD_SECONDS_MAX = 10.0
 LINGER_SECONDS_MAX = 5.0
@@ -72,6 +72,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_in_head = False
         self._is_in_message = False
+        self._has_progressed = False
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -86,14 +87,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
+        self._has_progressed = False
         super().data_received(data)
-        if not self._is_in_head or self._is_refused or self.transport.is_closing():
+        is_beside_body = self._is_in_message and not self._has_progressed
+        if not is_beside_body or self._is_refused or self.transport.is_closing():
             return
-        # The parser holds an unfinished header itself, so its bytes are counted here.
+        # The parser holds an unfinished header, trailer or extension itself, so its bytes are counted here.
         self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES_MAX:
             self.send_400_response("")
-        elif self._deadline is None:
+        elif self._is_in_head and self._deadline is None:
             self._close_after(HEAD_SECONDS_MAX)
 
     def on_message_begin(self) -> None:
@@ -101,15 +104,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._is_in_head = self._is_in_message = True
         self._head_bytes = 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Drop trailers: with what a proxy has set, such as the caller's address, they would count as headers."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._head_bytes = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if self._head_bytes > HEAD_BYTES_MAX:
             raise HttpParserError("the head is too large")
         self._is_in_head = False
+        self._has_progressed = True
+        self._head_bytes = 0
         self._keep_open()
         super().on_headers_complete()
         if not self.expect_100_continue:
             self.cycle.transport = self._answers
+
+    def on_body(self, body: bytes) -> None:
+        self._has_progressed = True
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._is_in_message = False
@@ -130,7 +145,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             answer = _problem(431, "HEAD_TOO_LARGE", f"path and headers may have {HEAD_BYTES_MAX} bytes together")
         else:
             answer = _problem(400, "HTTP_MALFORMED", "this is not a request of HTTP/1.1")
-        self.transport.write(answer)
+        is_in_body = self._is_in_message and not self._is_in_head
+        if not (is_in_body and self.cycle.response_complete):
+            self.transport.write(answer)
+        if is_in_body:
+            # What handles the request waits for the rest of it, and has nobody to answer any more.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         # Closing at once would reset the connection over what is still on its way, and the answer would be lost.
         self._is_refused = True
         if self.transport.can_write_eof():

@@ -59,9 +59,15 @@ class Settings(ProcessSettings):
     )
     address_rate_burst: int = Field(50, ge=1, description="Requests that one address may make so at once")
     requests_in_flight_max: int = Field(1024, ge=1, description="Requests under way at once")
-    body_bytes_max: int = Field(16 << 20, ge=1024, description="Largest body of a request")
+    body_bytes_max: int = Field(16 << 20, ge=1024, description="Largest body of a request with an API key")
     body_bytes_in_flight_max: int = Field(256 << 20, ge=1024, description="Bodies in memory together")
-    body_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Time for a body to arrive")
+    body_timeout_seconds: float = Field(
+        30.0, gt=0, le=600, description="Time for the body of a request with an API key to arrive"
+    )
+    body_without_key_bytes_max: int = Field(
+        256 << 10, ge=1024, description="Largest body of a request of a user, or of anybody"
+    )
+    body_without_key_timeout_seconds: float = Field(10.0, gt=0, le=600, description="Time for such a body to arrive")
     drain_notice_seconds: float = Field(
         1.0, ge=0, le=120, description="How long /readyz says 503 before connections are refused, for a load balancer"
     )

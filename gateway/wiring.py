@@ -16,7 +16,7 @@ from uvicorn import Config
 from brandmesh.payment.v1 import payment_pb2
 from gateway import attempt_events
 from gateway.admission import Callers
-from gateway.api import ApiAccess, ApiLimits, Operation
+from gateway.api import ApiAccess, ApiLimits, BodyLimits, Operation
 from gateway.app import App
 from gateway.attempt_events import AttemptEvents
 from gateway.calls import Call, CoalescedCall, UnaryCall
@@ -196,8 +196,8 @@ def _call(route: Route, peers: Mapping[str, Peer], settings: Settings, stack: As
 
 def _api_limits(settings: Settings) -> ApiLimits:
     return ApiLimits(
-        body_bytes_max=settings.body_bytes_max,
-        body_timeout_seconds=settings.body_timeout_seconds,
+        body=BodyLimits(settings.body_bytes_max, settings.body_timeout_seconds),
+        body_without_key=BodyLimits(settings.body_without_key_bytes_max, settings.body_without_key_timeout_seconds),
         timeout_seconds=settings.request_timeout_seconds,
         large_timeout_seconds=settings.large_request_timeout_seconds,
     )

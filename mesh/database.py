@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from mesh import sqlite_connection
 from mesh.database_errors import database_errors, tell_of_broken_connections, translate_failed_connects
 from mesh.hurried_first import HurriedFirst
+from mesh.tcp_keepalive import keep_alive
 
 LOCK_TIMEOUT_SECONDS = 3
 """How long a statement waits for a lock before the caller is told to come again."""
@@ -163,4 +164,11 @@ def _server_engine(url: URL, pool_size: int) -> AsyncEngine:
     )
     translate_failed_connects(engine.sync_engine)
     tell_of_broken_connections(engine.sync_engine)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        # Locks and connects have their bounds; an answer that never comes, because the host is gone, has this one.
+        # Neither asyncpg nor asyncmy has an option for it, and both name their transport so.
+        keep_alive(connection.driver_connection._transport.get_extra_info("socket"))  # noqa: SLF001
+
     return engine

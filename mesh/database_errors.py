@@ -30,6 +30,9 @@ have an OperationalError for the same."""
 _CANNOT_CONNECT = 2003
 """MySQL's number for it."""
 
+_ALREADY_THERE = (1050, 1060, 1061)
+"""MySQL's numbers for tables, columns and indexes: its driver has them as OperationalError, and no time mends them."""
+
 log = telemetry.logger()
 
 
@@ -53,7 +56,7 @@ class database_errors:  # noqa: N801  # reads as a function where it is used
 
 
 def _is_unavailable(error: BaseException) -> bool:
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError) or _number(error) in _ALREADY_THERE:
         return False
     # OSError: nothing is awaited within a transaction but its database.
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, OSError)):
@@ -62,6 +65,12 @@ def _is_unavailable(error: BaseException) -> bool:
         return False
     state = getattr(error.orig, "sqlstate", None) or ""
     return error.connection_invalidated or state.startswith(_AWAY_OR_BUSY)
+
+
+def _number(error: BaseException) -> object:
+    """Answer what MariaDB and MySQL number an error with; drivers of others begin with something else."""
+    arguments = getattr(getattr(error, "orig", None), "args", None)
+    return arguments[0] if arguments else None
 
 
 def translate_failed_connects(engine: sa.Engine) -> None:

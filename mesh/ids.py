@@ -25,6 +25,11 @@ def id_block_table(metadata: sa.MetaData, name: str = "id_block") -> sa.Table:
     )
 
 
+def first_id_at(now_ms: int) -> int:
+    """The first id that belongs to a time, in milliseconds since 1970 UTC: what had ids before has lower ones."""
+    return now_ms << _MILLISECOND_SHIFT
+
+
 class IdAllocator:
     """Takes blocks of ids from the service's database.
 
@@ -63,7 +68,7 @@ class IdAllocator:
         statement = sa.select(column).where(self._table.c.id == 1).with_for_update()
         last = (await connection.execute(statement)).scalar_one()
         now_ms = await self._database.now_ms(connection)
-        first = max(int(last), now_ms << _MILLISECOND_SHIFT)
+        first = max(int(last), first_id_at(now_ms))
         await connection.execute(sa.update(self._table).values(next_id=first + count))
         return first
 

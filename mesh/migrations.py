@@ -2,6 +2,10 @@
 
 A migration is the file `versions/{revision}_{what it does}.py`, and revisions sort as they follow each other. So a
 process that finds its tables up to date does so without Alembic, which takes 9 MB and 0.1 s to load.
+
+SQLite and PostgreSQL undo a migration that is interrupted. MariaDB and MySQL commit each change of a table at once, so
+the next start begins with some of it done: what makes or drops tables, columns and indexes is then skipped where it is
+done. Any other statement of a migration must be one that can be made twice, and a table be made as it is to stay.
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, DropIndex, DropTable
 from sqlalchemy.sql.compiler import DDLCompiler
 
 from mesh.database import Database
@@ -24,6 +29,9 @@ from mesh.lean_imports import without
 
 LOCK_SECONDS_MAX = 60
 _LOCK_POLL_SECONDS = 0.1
+
+_COMMIT_EACH_CHANGE = {"mariadb", "mysql"}
+_NOTHING = sa.DDL("DO 0")  # type: ignore[no-untyped-call]  # SQLAlchemy's gap
 
 
 @compiles(CreateTable, "mysql", "mariadb")
@@ -71,7 +79,37 @@ def _run_alembic(connection: sa.Connection, directory: Path, version_table: str)
     config = Config()
     config.set_main_option("script_location", str(directory))
     config.attributes.update(connection=connection, version_table=version_table)
+    if connection.dialect.name in _COMMIT_EACH_CHANGE:
+        _skip_what_is_done(connection)
     command.upgrade(config, "head")
+
+
+def _skip_what_is_done(connection: sa.Connection) -> None:
+    """Let a migration that was interrupted run again from its top. MySQL has no IF NOT EXISTS for all of its parts."""
+
+    @event.listens_for(connection, "before_execute", retval=True)
+    def skip(_: sa.Connection, change: Any, rows: Any, row: Any, __: object) -> tuple[Any, Any, Any]:
+        return (_NOTHING if _is_done(sa.inspect(connection), change) else change), rows, row
+
+
+def _is_done(there: sa.Inspector, change: object) -> bool:
+    from alembic.ddl.base import AddColumn, DropColumn  # noqa: PLC0415  # loaded already: it is what changes tables
+
+    match change:
+        case CreateTable(element=table):
+            # A table of that name with other columns is not ours: the server refuses to make it again.
+            return there.has_table(table.name) and _columns(there, table.name) == set(table.columns.keys())
+        case DropTable(element=table):
+            return not there.has_table(table.name)
+        case CreateIndex(element=index) | DropIndex(element=index):
+            return there.has_index(str(index.table), str(index.name)) == isinstance(change, CreateIndex)
+        case AddColumn(table_name=table_name, column=column) | DropColumn(table_name=table_name, column=column):
+            return (column.name in _columns(there, table_name)) == isinstance(change, AddColumn)
+    return False
+
+
+def _columns(there: sa.Inspector, table_name: str) -> set[str]:
+    return {column["name"] for column in there.get_columns(table_name)}
 
 
 class TablesLockedError(Exception):

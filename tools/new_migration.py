@@ -3,7 +3,8 @@
     python tools/new_migration.py sms_rpc "keep the provider's code"
     python tools/new_migration.py order_rpc/goods "keep who made them"
 
-Read what it wrote before you commit it: a rename looks like a drop and an add.
+Read what it wrote before you commit it: a rename looks like a drop and an add. And keep to what can run again after it
+was interrupted between any two statements: mesh/migrations.py says which are seen to, and which you must write so.
 """
 
 from __future__ import annotations

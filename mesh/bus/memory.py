@@ -18,6 +18,7 @@ from mesh.bus.port import (
     Delivery,
     Depth,
     Message,
+    accept_all,
 )
 from mesh.waiting import set_within
 
@@ -128,12 +129,14 @@ class MemoryBus:
             self._queue(queue).append(entry, now_ms, delay_seconds)
         self._changed.set()
 
-    async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
+    async def wait_ready(
+        self, prefixes: Collection[str], timeout_seconds: float, accepts: Callable[[str], bool] = accept_all
+    ) -> set[str]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_seconds
         while True:
             self._changed.clear()
-            ready, pause = self._look(tuple(prefixes))
+            ready, pause = self._look(tuple(prefixes), accepts)
             remaining = deadline - clock()
             if ready or remaining <= 0:
                 return ready
@@ -219,13 +222,13 @@ class MemoryBus:
         del self._queue(delivery.queue).hidden[delivery.message_id]
         return hidden.entry
 
-    def _look(self, prefixes: tuple[str, ...]) -> tuple[set[str], float]:
+    def _look(self, prefixes: tuple[str, ...], accepts: Callable[[str], bool]) -> tuple[set[str], float]:
         """Name the queues with work, and say after how many seconds to look again."""
         now_ms = self._clock_ms()
         ready: set[str] = set()
         next_due_ms = now_ms + int(LOOK_SECONDS_MAX * 1000)
         for name, queue in self._queues.items():
-            if not name.startswith(prefixes) or name.endswith(DEAD_SUFFIX):
+            if not name.startswith(prefixes) or name.endswith(DEAD_SUFFIX) or not accepts(name):
                 continue
             queue.ripen(now_ms)
             if queue.ready or queue.expired(now_ms):

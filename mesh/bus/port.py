@@ -6,7 +6,7 @@ so a duplicate finds the row moved on, and a lost message is published again fro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,6 +59,11 @@ class Depth:
     oldest_age_seconds: float
 
 
+def accept_all(_: str) -> bool:
+    """Take any queue."""
+    return True
+
+
 class Bus(Protocol):
     """The port. Every call may raise `BusUnavailableError`; none blocks longer than it says."""
 
@@ -76,8 +81,10 @@ class Bus(Protocol):
         other.
         """
 
-    async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
-        """Wait until a queue with one of these prefixes may have work, and name all such queues.
+    async def wait_ready(
+        self, prefixes: Collection[str], timeout_seconds: float, accepts: Callable[[str], bool] = accept_all
+    ) -> set[str]:
+        """Wait until a queue with one of these prefixes that `accepts` takes may have work, and name all such queues.
 
         Dead-letter queues are never named, and of very many queues a thousand at a time. Costs the same with ten and
         with ten thousand idle queues. Empty on time-out.

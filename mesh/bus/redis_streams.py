@@ -7,7 +7,7 @@ sets beside it, and Lua changes them together (see `lua/queue.lua`). Idle queues
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar, cast
@@ -25,7 +25,9 @@ from mesh.bus.port import (
     Delivery,
     Depth,
     Message,
+    accept_all,
 )
+from mesh.bus.ready_queues import read_ready
 from mesh.bus.sleepers import Sleepers
 from mesh.redis_connection import is_unavailable
 from mesh.redis_script import Argument, JointScripts, LuaScript, Reply
@@ -36,7 +38,6 @@ Item = TypeVar("Item")
 CHUNK = 500
 """Messages that one script handles at most, so that no call keeps the server from others for long."""
 
-READY_QUEUES_MAX = 1000
 LOOK_SECONDS_MAX = 1.0
 """A sleeper looks this often although nothing woke it: pub/sub may lose messages."""
 
@@ -79,10 +80,12 @@ class RedisStreamsBus:
         for chunk in _chunks(encoded):
             await self._run(scripts.PUBLISH, queue, _ms(delay_seconds), *chunk)
 
-    async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
+    async def wait_ready(
+        self, prefixes: Collection[str], timeout_seconds: float, accepts: Callable[[str], bool] = accept_all
+    ) -> set[str]:
         self._wake.start()
         wanted = tuple(prefixes)
-        return await self._sleepers.wait(wanted, timeout_seconds, partial(self._look, wanted))
+        return await self._sleepers.wait(wanted, timeout_seconds, partial(self._look, wanted, accepts))
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
         self._check_visibility(visibility_seconds)
@@ -150,19 +153,18 @@ class RedisStreamsBus:
         with _unavailable():
             return await self._scripts.run(script, keys or self._keys.of_queue(queue), (queue, channel, *arguments))
 
-    async def _look(self, prefixes: tuple[str, ...]) -> tuple[set[str], float]:
+    async def _look(self, prefixes: tuple[str, ...], accepts: Callable[[str], bool]) -> tuple[set[str], float]:
         """Name the queues that are due, and say after how many seconds to look again."""
         ready: set[str] = set()
         pause = LOOK_SECONDS_MAX
         with _unavailable():
-            replies = await asyncio.gather(
-                *(self._scripts.run(scripts.READY, [due], (READY_QUEUES_MAX, *prefixes)) for due in self._keys.due())
+            found = await asyncio.gather(
+                *(read_ready(self._scripts, due, prefixes, accepts) for due in self._keys.due())
             )
-        for reply in replies:
-            next_due_in_ms, *names = cast("list[bytes]", reply)
-            ready.update(name.decode() for name in names)
-            if int(next_due_in_ms) >= 0:
-                pause = min(pause, int(next_due_in_ms) / 1000)
+        for names, next_due_in_ms in found:
+            ready |= names
+            if next_due_in_ms is not None:
+                pause = min(pause, next_due_in_ms / 1000)
         return ready, max(pause, LOOK_SECONDS_MIN)
 
     def _check_visibility(self, visibility_seconds: int) -> None:

@@ -66,7 +66,15 @@ class Inbox:
         self._effects = effects
         self._outbox = outbox
         self._attempts_max = attempts_max
-        columns = (table.c.producer, table.c.msg_id, table.c.consumer_status, table.c.consumer_times)
+        columns = (
+            table.c.producer,
+            table.c.msg_id,
+            table.c.msg_topic,
+            table.c.msg_tag,
+            table.c.msg_key,
+            table.c.consumer_status,
+            table.c.consumer_times,
+        )
         self._hold = (
             by_primary_key(sa.select(*columns), table)
             .where(
@@ -133,14 +141,24 @@ class Inbox:
     async def _lock(
         self, connection: AsyncConnection, messages: Sequence[ReceivedMessage], now_ms: int
     ) -> dict[tuple[str, int], _Held]:
-        """Make the rows exist, and hold them: who has a message in hand too waits, and then sees what came of it."""
+        """Make the rows exist, and hold them: who has a message in hand too waits, and then sees what came of it.
+
+        Raises _NumberTakenError where a row is that of another message.
+        """
         ordered = sorted(messages, key=lambda message: message.name)
         await self._database.insert_ignore(connection, self._table, [_row(message, now_ms) for message in ordered])
+        by_name = {message.name: message for message in messages}
         held: dict[tuple[str, int], _Held] = {}
         for producer in sorted({message.producer for message in messages}):
             ids = [message.msg_id for message in messages if message.producer == producer]
             for row in await read_in(connection, self._hold, ids, of_producer=producer):
-                held[producer, row.msg_id] = _Held(ConsumedStatus(row.consumer_status), row.consumer_times)
+                message = by_name[producer, row.msg_id]
+                if (row.msg_topic, row.msg_tag, row.msg_key) != (message.topic, message.tag, message.key):
+                    raise _NumberTakenError(
+                        f"{producer}'s message {row.msg_id} was {row.msg_topic}.{row.msg_tag} {row.msg_key} before:"
+                        " was its database restored without raising its numbers?"
+                    )
+                held[message.name] = _Held(ConsumedStatus(row.consumer_status), row.consumer_times)
         return held
 
     async def _fail(self, message: ReceivedMessage, error: Exception) -> Consumed:
@@ -152,6 +170,10 @@ class Inbox:
         remark = str(error)[:REMARK_CHARACTERS_MAX]
         if is_outage(error):
             return Consumed(ConsumedStatus.PROCESSING, remark)
+        if isinstance(error, _NumberTakenError):
+            # The row says what became of the other one.
+            self._tell(ConsumedStatus.FAILED, message, remark)
+            return Consumed(ConsumedStatus.FAILED, remark)
         async with self._database.write() as connection:
             now_ms = await self._database.now_ms(connection)
             held = (await self._lock(connection, [message], now_ms))[message.name]
@@ -170,11 +192,14 @@ class Inbox:
                     remark=remark,
                 )
             )
+        self._tell(status, message, remark)
+        return Consumed(status, remark)
+
+    def _tell(self, status: ConsumedStatus, message: ReceivedMessage, remark: str) -> None:
         tell = log.error if status is ConsumedStatus.FAILED else log.warning
         tell(
             "message refused", service=self._service, topic=message.topic, tag=message.tag, key=message.key, why=remark
         )
-        return Consumed(status, remark)
 
     async def forget(self, rows_max: int) -> int:
         """Remove messages that were applied long ago, the oldest first; answer how many."""
@@ -235,6 +260,10 @@ def position_after(rows: Sequence[Any], before: Position | None) -> Position:
     if before is not None and before[:2] == (at_ms, msg_id):
         seen += before[2]
     return at_ms, msg_id, seen
+
+
+class _NumberTakenError(Exception):
+    """Another message had this number before."""
 
 
 class _UnknownMessageError(Exception):

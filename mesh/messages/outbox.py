@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +13,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh import telemetry
 from mesh.bulk_rows import update_rows
-from mesh.bus.port import Bus, Message
+from mesh.bus.port import Bus, BusUnavailableError, Message
 from mesh.coalesce import Coalescer
 from mesh.database import Database
 from mesh.errors import DomainError
+from mesh.ids import first_id_at
 from mesh.message_queues import queue_of
 from mesh.messages.domain import KEPT_MS_PRODUCED, NewMessage, ProducedStatus, republish_at_ms
 from mesh.statements import IN_MAX, read_in, select_in
 
 PUBLISH_MAX = 500
 """Messages that one pass publishes: read, handed to the bus and marked together."""
+
+PUT_OFF_MS = 2_000
+"""How long a message waits whose queue took nothing while others did."""
 
 PASSES_MAX = 10
 """Passes for those who have just committed: what has piled up beyond that, they do not wait for."""
@@ -74,8 +79,21 @@ class Outbox:
             for message in messages
         ]
         if rows:
+            if connection.dialect.name == "sqlite":
+                await self._number(connection, rows, now_ms)
             await connection.execute(sa.insert(self._table), rows)
             self._written_count += len(rows)
+
+    async def _number(self, connection: AsyncConnection, rows: Sequence[dict[str, Any]], now_ms: int) -> None:
+        """Give messages numbers that none before had.
+
+        Servers do so by themselves; SQLite counts on from the last row that is left, and consumers, who know numbers
+        for longer than this service does, would take new messages for those that were forgotten here.
+        """
+        newest = (await connection.execute(sa.select(sa.func.max(self._table.c.id)))).scalar_one()
+        first = max((newest or 0) + 1, first_id_at(now_ms))
+        for number, row in enumerate(rows, first):
+            row["id"] = number
 
     async def publish(self) -> None:
         """Publish what was committed until now. Raises nothing: what cannot be published now is left to the sweep."""
@@ -100,7 +118,8 @@ class Outbox:
     async def publish_due(self, messages_max: int, *, only_new: bool = False) -> int:
         """Publish what is due, the longest due first; answer how many. Raises BusUnavailableError.
 
-        What was published before is due again when its consumer should have been heard of by now.
+        What was published before is due again when its consumer should have been heard of by now. A queue that takes
+        nothing just now keeps nothing from the others, not even where its messages are the first.
         """
         statuses = (ProducedStatus.PENDING,) if only_new else _OPEN
         table = self._table
@@ -113,20 +132,42 @@ class Outbox:
                 .limit(messages_max)
             )
             rows = (await connection.execute(statement)).all()
-        await self._hand_over(rows, now_ms)
-        await self._mark_published(rows, now_ms)
+        published, left, error = await self._hand_over(rows, now_ms)
+        await self._mark_published(published, now_ms)
+        if error is not None:
+            if published or len(rows) == messages_max:
+                log.warning("messages wait for the sweep", service=self._service, error=str(error))
+                await self._put_off(left, now_ms)
+            raise error
         return len(rows)
 
-    async def _hand_over(self, rows: Sequence[Any], now_ms: int) -> None:
-        """Give messages to the bus: of each queue those that are to come within one second in one call, never early."""
+    async def _hand_over(
+        self, rows: Sequence[Any], now_ms: int
+    ) -> tuple[list[Any], list[Any], BusUnavailableError | None]:
+        """Give messages to the bus: of each queue those that are to come within one second in one call, never early.
+
+        Answers which it has taken and which not, and why not.
+        """
         headers = telemetry.inject_headers()
-        by_queue: dict[tuple[str, int], list[Message]] = defaultdict(list)
+        by_queue: dict[tuple[str, int], list[Any]] = defaultdict(list)
         for row in rows:
             delay_seconds = max(-(-(row.deliver_at_ms - now_ms) // 1000), 0)
-            queue = queue_of(row.msg_topic, row.msg_tag, row.group_name)
-            by_queue[queue, delay_seconds].append(Message(self._encode(row), headers))
-        for (queue, delay_seconds), messages in by_queue.items():
-            await self._bus.publish(queue, messages, delay_seconds)
+            by_queue[queue_of(row.msg_topic, row.msg_tag, row.group_name), delay_seconds].append(row)
+
+        async def publish(queue: str, delay_seconds: int, some: Sequence[Any]) -> BusUnavailableError | None:
+            try:
+                await self._bus.publish(queue, [Message(self._encode(row), headers) for row in some], delay_seconds)
+            except BusUnavailableError as error:
+                return error
+            return None
+
+        # At once: one that does not answer within its time is not to take the others' as well.
+        errors = await asyncio.gather(*(publish(*key, some) for key, some in by_queue.items()))
+        published: list[Any] = []
+        left: list[Any] = []
+        for some, error in zip(by_queue.values(), errors, strict=True):
+            (published if error is None else left).extend(some)
+        return published, left, next((error for error in errors if error is not None), None)
 
     def _encode(self, row: Any) -> bytes:
         return orjson.dumps(
@@ -156,6 +197,14 @@ class Outbox:
                 if row.msg_status in _OPEN
             ]
             await update_rows(connection, self._table, ("msg_status", "publish_times", "due_at_ms"), ("id",), marks)
+
+    async def _put_off(self, rows: Sequence[Any], now_ms: int) -> None:
+        """Have the next pass look at others first."""
+        async with self._database.write() as connection:
+            marks = [
+                (now_ms + PUT_OFF_MS, row.id) for row in await read_in(connection, self._hold, [r.id for r in rows])
+            ]
+            await update_rows(connection, self._table, ("due_at_ms",), ("id",), marks)
 
     async def settle(self, settled_ids: Sequence[int], stopped_ids: Sequence[int]) -> None:
         """Note what became of messages at their consumers. A repeat changes nothing.

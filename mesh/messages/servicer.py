@@ -38,12 +38,18 @@ class MessageServicer(MessageServiceServicer):
         return pb.SettleMessagesResponse()
 
     async def PublishMessages(self, request: pb.PublishMessagesRequest, context: Context) -> pb.PublishMessagesResponse:
-        try:
-            counts = [await outbox.publish_due(request.messages_max) for outbox in self._mailboxes.outboxes()]
-        except BusUnavailableError as error:
+        published_count, failure = 0, None
+        for outbox in self._mailboxes.outboxes():
+            try:
+                published_count += await outbox.publish_due(request.messages_max)
+            except BusUnavailableError as error:
+                failure = error
+        if failure is not None:
             message = "the message bus is away; what waits for it is published later"
-            raise DomainError(grpc.StatusCode.UNAVAILABLE, "BUS_UNAVAILABLE", message, retry_after_seconds=2) from error
-        return pb.PublishMessagesResponse(published_count=sum(counts))
+            raise DomainError(
+                grpc.StatusCode.UNAVAILABLE, "BUS_UNAVAILABLE", message, retry_after_seconds=2
+            ) from failure
+        return pb.PublishMessagesResponse(published_count=published_count)
 
     async def ForgetMessages(self, request: pb.ForgetMessagesRequest, context: Context) -> pb.ForgetMessagesResponse:
         counts = [await box.forget(request.rows_max) for box in self._mailboxes.all()]

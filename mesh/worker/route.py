@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from mesh.bus.port import Delivery
+from mesh.bus.port import Delivery, accept_all
 from mesh.retry import RetryPolicy
 
 
@@ -38,10 +38,6 @@ Handler: TypeAlias = Callable[[str, Sequence[Delivery]], Awaitable[Sequence[Outc
 When it raises because something is away (`mesh.outage.is_outage`), the batch is retried. When it raises anything else,
 it is called again with each half of the batch, until the messages that it fails on are alone; these are retried.
 """
-
-
-def accept_all(_: str) -> bool:
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

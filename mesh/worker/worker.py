@@ -79,7 +79,7 @@ class Worker:
             async with self._turns:
                 pass
             try:
-                ready = await self._bus.wait_ready(self._prefixes, WAIT_SECONDS)
+                ready = await self._bus.wait_ready(self._prefixes, WAIT_SECONDS, self._takes)
             except BusUnavailableError as error:
                 await self._waiting_outage.pause(error, stop)
                 continue
@@ -91,6 +91,9 @@ class Worker:
                 pause = min(pause * 2, _LOOK_PAUSE_SECONDS_MAX)
             else:
                 pause = _LOOK_PAUSE_SECONDS_FIRST
+
+    def _takes(self, queue: str) -> bool:
+        return any(route.takes(queue) for route in self._routes)
 
     def _open_lane(self, lanes: Lanes, name: str, stop: asyncio.Event) -> bool:
         """Open a lane unless the queue has its full number, or one that will see the work anyway."""

@@ -104,6 +104,45 @@ async def test_refused_body_does_not_become_the_next_request(served: Served) -> 
     assert answer.count(b"HTTP/1.1 200 ") == 1
 
 
+def chunked(trailers: bytes, headers: bytes = b"") -> bytes:
+    head = (
+        b"POST /v1/brands/%d/sms HTTP/1.1\r\nhost: a\r\nconnection: close\r\n%stransfer-encoding: chunked\r\n\r\n"
+        % (BRAND, headers)
+    )
+    return head + b"2\r\n{}\r\n0\r\n" + trailers + b"\r\n"
+
+
+async def test_trailers_are_no_headers(served: Served) -> None:
+    """A proxy may hand them on, while it has set or removed the headers of that name."""
+    key = b"authorization: Bearer %s\r\n" % served.key.encode()
+    with_key_behind = await served.raw(chunked(key))
+    assert reason_of(with_key_behind) == (b"401", "KEY_MISSING")
+    other_type_behind = await served.raw(
+        chunked(b"content-type: text/plain\r\n", key + b"content-type: application/json\r\n")
+    )
+    assert reason_of(other_type_behind) == (b"400", "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "endless", [b"x: " + b"a" * 30_000 + b"\r\n", b"x: a\r\n" * 5_000, b"a" * 30_000], ids=["long", "many", "one"]
+)
+async def test_endless_trailers_are_not_kept(served: Served, endless: bytes) -> None:
+    key = b"authorization: Bearer %s\r\n" % served.key.encode()
+    unfinished = chunked(b"", key).removesuffix(b"\r\n")
+    assert reason_of(await served.raw(unfinished + endless * 100)) == (b"431", "HEAD_TOO_LARGE")
+
+
+async def test_an_endless_extension_of_a_chunk_is_not_kept(served: Served) -> None:
+    key = b"authorization: Bearer %s\r\n" % served.key.encode()
+    head = chunked(b"", key).partition(b"2\r\n{")[0]
+    assert reason_of(await served.raw(head + b"2;" + b"a" * 4_000_000)) == (b"431", "HEAD_TOO_LARGE")
+
+
+async def test_what_is_wrong_after_an_early_answer_has_no_second_one(served: Served) -> None:
+    head = chunked(b"").partition(b"2\r\n{")[0].replace(b"connection: close\r\n", b"")
+    assert reason_of(await served.raw(head + b"2;" + b"a" * 4_000_000, wait_seconds=10)) == (b"401", "KEY_MISSING")
+
+
 async def test_caller_that_leaves_in_its_body_does_no_harm(serve: ServeGateway) -> None:
     served = await serve(requests_in_flight_max=1)
     for _ in range(3):

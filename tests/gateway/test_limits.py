@@ -7,8 +7,11 @@ import pytest
 from gateway.limits import Budget, TokenBuckets
 from gateway.problems import ProblemError
 from mesh.testing import eventually
-from tests.gateway.harness import ServeGateway
+from tests.gateway.harness import USER, ServeGateway
 from tests.gateway.test_api import SEND, SMS, ask, ask_large, refusal
+
+LOG_IN = "/v1/brands/1001/users:logIn"
+ORDERS = f"/v1/brands/1001/users/{USER}/orders"
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -143,3 +146,16 @@ async def test_body_that_does_not_arrive(serve: ServeGateway) -> None:
     answer = await served.raw(head.encode() + b"{")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "BODY_TIMEOUT"
+
+
+@pytest.mark.parametrize("caller", ["a user", "anybody"])
+async def test_who_has_no_key_has_a_smaller_body_and_less_time_for_it(serve: ServeGateway, caller: str) -> None:
+    """Else a few strangers could hold all memory for bodies, and all places, from those who have one."""
+    served = await serve(body_without_key_bytes_max=1024, body_without_key_timeout_seconds=0.2)
+    head = f"POST {LOG_IN} HTTP/1.1\r\nhost: a\r\n"
+    if caller == "a user":
+        head = f"POST {ORDERS} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {served.token()}\r\n"
+    for length, reason in ((1025, "BODY_TOO_LARGE"), (1024, "BODY_TIMEOUT")):
+        answer = await served.raw(f"{head}content-length: {length}\r\n\r\n{{".encode())
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == reason
+    assert (await ask_large(served, SMS, {**SEND, "phones": ["13800138000"] * 900}))[0] == 200

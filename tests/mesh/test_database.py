@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -17,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from mesh import database as database_module
+from mesh import tcp_keepalive
 from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.testing import eventually
@@ -155,6 +158,21 @@ async def test_a_change_of_a_table_waits_no_longer_than_a_statement(
         assert LOCK_SECONDS / 2 < time.monotonic() - started_at < LOCK_SECONDS + 2
     await add_column(impatient)
     await impatient.close()
+
+
+@server_only
+async def test_a_host_that_is_gone_without_a_word_is_noticed(database: Database) -> None:
+    async with database.read() as connection:
+        raw = await connection.get_raw_connection()
+        driver: Any = raw.driver_connection
+        socket_of_it = driver._transport.get_extra_info("socket")
+    options = (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+    )
+    found = [socket_of_it.getsockopt(level, option) for level, option in options]
+    assert found == [1, tcp_keepalive.IDLE_SECONDS, tcp_keepalive.UNACKNOWLEDGED_MS_MAX]
 
 
 async def add_column(database: Database) -> None:

@@ -47,6 +47,12 @@ def test_a_broken_rule_of_the_tables_is_told_as_it_is() -> None:
         raise IntegrityError("INSERT", {}, DriverError("40001"))
 
 
+@pytest.mark.parametrize("number", [1050, 1060, 1061])
+def test_a_table_that_is_there_already_is_told_as_it_is(number: int) -> None:
+    with pytest.raises(OperationalError), database_errors():
+        raise OperationalError("CREATE", {}, Exception(number, "it already exists"))
+
+
 def test_time_that_is_up_on_the_way_to_it_is_told_as_unavailable() -> None:
     with pytest.raises(DomainError, match="DATABASE_UNAVAILABLE"), database_errors():
         raise TimeoutError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,8 +11,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engines.sql_server import create_database
@@ -47,6 +52,32 @@ def upgrade():
     op.create_table("thing", sa.Column("id", sa.Integer, primary_key=True, autoincrement=False))
     op.execute("INSERT INTO thing (id) VALUES (1)")
 """
+
+CHANGES = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.create_table("late", sa.Column("id", sa.Integer, primary_key=True, autoincrement=False))
+    op.add_column("thing", sa.Column("new", sa.Integer, server_default="7"))
+    op.execute("INSERT INTO late (id) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM late)")
+    op.create_index("thing_by_new", "thing", ["new"], unique=True)
+    op.drop_index("thing_by_old", "thing")
+    op.drop_column("thing", "old")
+    op.drop_table("early")
+"""
+"""Each kind of change that can be made once only, and a row."""
+
+CHANGED = """
+    op.add_column("thing", sa.Column("old", sa.Integer))
+    op.create_index("thing_by_old", "thing", ["old"])
+    op.create_table("early", sa.Column("id", sa.Integer, primary_key=True))
+"""
+"""What those change, made by the migration before them."""
 
 
 @pytest.fixture
@@ -160,3 +191,95 @@ async def test_it_does_not_wait_for_ever(
     async with migrations._one_at_a_time(databases[0], "trial_rpc_version"):
         with pytest.raises(migrations.TablesLockedError, match="another process has been changing the tables for 1 s"):
             await migrations.upgrade(databases[1], scripts)
+
+
+class KilledError(Exception):
+    """The process, or its connection, ends here."""
+
+
+class DyingDatabase(Database):
+    """One that ends after so many statements of a migration."""
+
+    def __init__(self, url: str, statements: int) -> None:
+        super().__init__(url)
+        self._statements = statements
+
+    @asynccontextmanager
+    async def write(self, *, bulk: bool = False) -> AsyncIterator[AsyncConnection]:
+        async with super().write(bulk=bulk) as connection:
+            event.listen(connection.sync_connection, "after_cursor_execute", self._count)
+            yield connection
+
+    def _count(self, _: sa.Connection, __: object, statement: str, *___: object) -> None:
+        # What was done already counts as a statement, and Alembic's own ones do not.
+        if not statement.lstrip().startswith(("CREATE", "ALTER", "DROP", "INSERT", "DO")) or "version_num" in statement:
+            return
+        self._statements -= 1
+        if not self._statements:
+            raise KilledError
+
+
+async def interruptions(database: Database, scripts: Path) -> int:
+    """Migrate by a process that ends after its first statement, then by one after its second; count those that did."""
+    before = await tables_of(database)
+    for statements in range(1, 100):
+        dying = DyingDatabase(database.url.render_as_string(hide_password=False), statements)
+        try:
+            await migrations.upgrade(dying, scripts)
+        except KilledError:
+            if database.url.get_backend_name() in {"sqlite", "postgresql"}:
+                assert await tables_of(database) == before, "a migration is one transaction"
+        else:
+            break
+        finally:
+            await dying.close()
+    return statements - 1
+
+
+async def tables_of(database: Database) -> list[str]:
+    async with database.read() as connection:
+        return await connection.run_sync(lambda synchronous: sorted(sa.inspect(synchronous).get_table_names()))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_migration_that_was_interrupted_anywhere_is_completed_by_the_next_start(
+    databases: list[Database], service: str
+) -> None:
+    metadata: sa.MetaData = importlib.import_module(f"{service.replace('/', '.')}.tables").metadata
+    scripts = ROOT / service / "migrations"
+    database = databases[0]
+    assert await interruptions(database, scripts) >= len(metadata.tables)
+    version_table = f"{scripts.parent.name}_version"
+
+    def differences(connection: sa.Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"version_table": version_table})
+        return list(compare_metadata(context, metadata))
+
+    assert await migrations._version(database, version_table) == migrations._newest_revision(scripts)
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+        for table in metadata.tables.values():
+            found = (await connection.execute(sa.select(table))).all()
+            assert found == ([(1, 0)] if table.name.endswith("id_block") else [])
+
+
+async def test_each_kind_of_change_can_be_interrupted(databases: list[Database], scripts: Path) -> None:
+    (scripts / "versions" / "0001_thing.py").write_text(MIGRATION + CHANGED)
+    await migrations.upgrade(databases[0], scripts)
+    (scripts / "versions" / "0002_changes.py").write_text(CHANGES)
+    assert await interruptions(databases[0], scripts) == 7
+    assert await tables_of(databases[0]) == ["late", "thing", "trial_rpc_version"]
+    async with databases[0].read() as connection:
+        things = (await connection.execute(sa.text("SELECT * FROM thing"))).mappings().all()
+        assert [*map(dict, things)] == [{"id": 1, "new": 7}]
+        assert (await connection.execute(sa.text("SELECT id FROM late"))).scalars().all() == [1]
+        indexes = await connection.run_sync(lambda synchronous: sa.inspect(synchronous).get_indexes("thing"))
+    assert [index["name"] for index in indexes] == ["thing_by_new"]
+
+
+@pytest.mark.skipif(not SERVER_URL, reason="on SQLite each service has a file")
+async def test_a_table_of_somebody_else_is_not_taken_for_ours(databases: list[Database], scripts: Path) -> None:
+    async with databases[0].write() as connection:
+        await connection.execute(sa.text("CREATE TABLE thing (name INTEGER)"))
+    with pytest.raises(DBAPIError, match="already exists"):
+        await migrations.upgrade(databases[0], scripts)

@@ -1,12 +1,12 @@
--- KEYS: 1 due. ARGV: 1 most queues, 2... prefixes.
+-- KEYS: 1 due. ARGV: 1 most queues, 2 how many to leave out first, 3... prefixes.
 -- Answers in how many ms the next queue becomes due (-1: none will), then the queues that are due.
-local due, limit = KEYS[1], tonumber(ARGV[1])
+local due, limit, skip = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local page = 1000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local function wanted(queue)
-  for position = 2, #ARGV do
+  for position = 3, #ARGV do
     if string.sub(queue, 1, #ARGV[position]) == ARGV[position] then return true end
   end
   return false
@@ -16,7 +16,9 @@ local found, offset = {}, 0
 repeat
   local queues = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', offset, page)
   for _, queue in ipairs(queues) do
-    if #found < limit and wanted(queue) then found[#found + 1] = queue end
+    if #found < limit and wanted(queue) then
+      if skip > 0 then skip = skip - 1 else found[#found + 1] = queue end
+    end
   end
   offset = offset + page
 until #queues < page or #found >= limit

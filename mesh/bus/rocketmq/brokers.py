@@ -202,8 +202,9 @@ class Brokers:
         answer = await self._ask_name_server(_Request.GET_BROKER_CLUSTER_INFO, {})
         info = orjson.loads(_BARE_KEY.sub(rb'\1"\2":', answer.body))
         names = info["clusterAddrTable"].get(self._cluster, [])
-        addresses = {name: info["brokerAddrTable"][name]["brokerAddrs"].get("0") for name in sorted(names)}
-        masters = {name: address for name, address in addresses.items() if address}
+        # A broker that is being registered is in the first table before it is in the second.
+        known = {name: info["brokerAddrTable"][name] for name in sorted(names) if name in info["brokerAddrTable"]}
+        masters = {name: broker["brokerAddrs"]["0"] for name, broker in known.items() if "0" in broker["brokerAddrs"]}
         if not masters:
             raise BusUnavailableError(f"RocketMQ: the name servers know no broker of cluster {self._cluster!r}")
         return masters

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from mesh.bus.port import (
     Delivery,
     Depth,
     Message,
+    accept_all,
 )
 from mesh.bus.rocketmq.brokers import Brokers
 from mesh.bus.rocketmq.clock import SharedClock
@@ -91,8 +92,10 @@ class RocketMqBus:
         now_ms = await self._clock.now_ms()
         await self._publish(queue, [Letter.new(one, new_message_id(), now_ms, delay_seconds) for one in messages])
 
-    async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
-        return await self._watch.wait(tuple(prefixes), timeout_seconds)
+    async def wait_ready(
+        self, prefixes: Collection[str], timeout_seconds: float, accepts: Callable[[str], bool] = accept_all
+    ) -> set[str]:
+        return await self._watch.wait(tuple(prefixes), timeout_seconds, accepts)
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
         self._check_visibility(visibility_seconds)

@@ -7,7 +7,7 @@ remember which are worth asking. See `lua/index.lua` for what is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -16,13 +16,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mesh.bus.port import DEAD_SUFFIX, BusUnavailableError, Depth
-from mesh.bus.redis_scripts import READY
+from mesh.bus.ready_queues import read_ready
 from mesh.redis_connection import is_unavailable
 from mesh.redis_script import Argument, JointScripts, LuaScript, Reply
 
 LOOKS_IN_VAIN_MAX = 6
 LOOK_IN_VAIN_PAUSE_MS = 250
-READY_QUEUES_MAX = 1000
 
 _PACKAGE = "mesh.bus.rocketmq"
 
@@ -78,13 +77,10 @@ class QueueIndex:
         with unavailable():
             return {name.decode() async for name in self._redis.sscan_iter(self._key("queues"), count=1000)}
 
-    async def ready(self, prefixes: Sequence[str]) -> tuple[set[str], int | None]:
-        """Name the queues that are due, and say in how many ms the next one will be, if any."""
+    async def ready(self, prefixes: Sequence[str], accepts: Callable[[str], bool]) -> tuple[set[str], int | None]:
+        """Name queues that are due and accepted, and say in how many ms the next one will be due, if any."""
         with unavailable():
-            reply = await self._scripts.run(READY, [self._key("due")], (READY_QUEUES_MAX, *prefixes))
-        next_due_in_ms, *names = cast("list[bytes]", reply)
-        pause_ms = int(next_due_in_ms)
-        return {name.decode() for name in names}, pause_ms if pause_ms >= 0 else None
+            return await read_ready(self._scripts, self._key("due"), prefixes, accepts)
 
     async def published(self, queue: str, number: int, published_at_ms: int, due_at_ms: int) -> None:
         """Note messages that the brokers have taken."""

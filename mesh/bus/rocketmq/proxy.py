@@ -122,12 +122,14 @@ class Proxy:
         request.group.name = session.group
         request.topic.name = topic
         answer = await self._ask(self._stub.AckMessage, request, session.metadata)
+        # A request that is refused as a whole, for example by a proxy that has too many, has no entries.
+        told = [(entry.receipt_handle, entry.status) for entry in answer.entries]
         expired = set()
-        for entry in answer.entries:
+        for handle, status in told or [(one.handle, answer.status) for one in receipts]:
             try:
-                check(entry.status)
+                check(status)
             except HandleExpiredError:
-                expired.add(entry.receipt_handle)
+                expired.add(handle)
         return expired
 
     async def hide(self, topic: str, receipt: Receipt, seconds: float) -> Receipt:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,13 +53,13 @@ class Watch:
         self._closing = asyncio.Event()
         self._slow_looks: asyncio.Task[None] | None = None
 
-    async def wait(self, prefixes: tuple[str, ...], timeout_seconds: float) -> set[str]:
-        """Wait until queues with these prefixes are due, and name them; none on time-out."""
+    async def wait(self, prefixes: tuple[str, ...], timeout_seconds: float, accepts: Callable[[str], bool]) -> set[str]:
+        """Wait until queues with these prefixes that `accepts` takes are due, and name them; none on time-out."""
         self._start()
-        return await self._sleepers.wait(prefixes, timeout_seconds, partial(self._look_at_index, prefixes))
+        return await self._sleepers.wait(prefixes, timeout_seconds, partial(self._look_at_index, prefixes, accepts))
 
-    async def _look_at_index(self, prefixes: tuple[str, ...]) -> tuple[set[str], float]:
-        ready, pause_ms = await self._index.ready(prefixes)
+    async def _look_at_index(self, prefixes: tuple[str, ...], accepts: Callable[[str], bool]) -> tuple[set[str], float]:
+        ready, pause_ms = await self._index.ready(prefixes, accepts)
         pause = LOOK_SECONDS_MAX if pause_ms is None else min(LOOK_SECONDS_MAX, pause_ms / 1000)
         return ready, max(pause, LOOK_SECONDS_MIN)
 

@@ -117,4 +117,4 @@ def upgrade() -> None:
         sa.Column("clock_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("brand_id", "technician_id"),
     )
-    op.execute("INSERT INTO id_block (id, next_id) VALUES (1, 0)")
+    op.execute("INSERT INTO id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM id_block)")

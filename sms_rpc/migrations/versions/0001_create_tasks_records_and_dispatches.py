@@ -113,4 +113,4 @@ def upgrade() -> None:
         sa.Column("received_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("phone", "part_group", "part_number"),
     )
-    op.execute("INSERT INTO id_block (id, next_id) VALUES (1, 0)")
+    op.execute("INSERT INTO id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM id_block)")

@@ -60,9 +60,10 @@ class SwitchedBus(MemoryBus):
     is_away = False
     is_leaky = False
     calls = 0
+    queue_away = ""
 
     async def publish(self, queue: str, messages: Sequence[Message], delay_seconds: float = 0) -> None:
-        if self.is_away:
+        if self.is_away or queue == self.queue_away:
             raise BusUnavailableError("switched off")
         self.calls += 1
         if not self.is_leaky:

@@ -161,6 +161,16 @@ class TestRefusals:
         assert results == [SUCCEEDED, Consumed(ConsumedStatus.FAILED, "store does not know order.frobnicated")]
         assert await post.counted() == {"1": 1}
 
+    async def test_a_number_that_another_message_had_is_refused_aloud(self, post: Post) -> None:
+        """A producer whose database was restored counts on from where it was then."""
+        await post.inbox.consume([received(1, "before")])
+        reused, other = await post.inbox.consume([received(1, "after"), received(2)])
+        assert reused.status is ConsumedStatus.FAILED
+        assert "shop's message 1 was order.cancelled before" in reused.remark
+        assert other == SUCCEEDED
+        assert await post.counted() == {"before": 1, "2": 1}
+        assert [row.msg_key for row in await post.rows(consumed)] == ["before", "2"]
+
     async def test_a_long_reason_is_cut_in_the_remark(self, post: Post) -> None:
         post.store.refuse = lambda _: ValueError("长" * 2000)
         (result,) = await post.inbox.consume([received(1)])

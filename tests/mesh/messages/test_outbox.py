@@ -12,6 +12,7 @@ import pytest
 from mesh.bus.port import BusUnavailableError
 from mesh.errors import DomainError
 from mesh.messages import Outbox
+from mesh.messages import outbox as outbox_module
 from mesh.messages.domain import BODY_CHARACTERS_MAX, KEPT_MS_PRODUCED, ProducedStatus
 from mesh.testing import eventually
 from tests.mesh.messages.harness import QUEUE, Post, SwitchedBus, cancelled, orders, produced
@@ -103,6 +104,25 @@ class TestPublishing:
         assert await post.sweep() == 1
         assert await statuses(post) == [ProducedStatus.PUBLISHED]
         assert await post.keys_taken() == ["1"]
+
+    async def test_a_queue_that_takes_nothing_keeps_nothing_from_the_others(
+        self, post: Post, bus: SwitchedBus, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Even where its messages alone are as many as a pass takes, and have been due for longer."""
+        monkeypatch.setattr(outbox_module, "PUBLISH_MAX", 4)
+        monkeypatch.setattr(outbox_module, "PUT_OFF_MS", 60_000)
+        bus.queue_away = "message.order.shipped.store"
+        await post.send(*(cancelled(number, tag="shipped") for number in range(4)))
+        await post.send(cancelled(4))
+        await post.pass_time(60_000)
+        await post.sweep()
+        await post.send(cancelled(5))
+        assert await post.keys_taken() == ["4", "4", "5"]
+        assert await statuses(post) == [ProducedStatus.PENDING] * 4 + [ProducedStatus.PUBLISHED] * 2
+        bus.queue_away = ""
+        await post.pass_time(60_000)
+        assert await post.sweep() == 6
+        assert (await bus.depth("message.order.shipped.store")).ready == 4
 
     async def test_a_crash_between_commit_and_publish_is_made_up_for_by_the_sweep(self, post: Post) -> None:
         await post.write(cancelled(1))
@@ -266,3 +286,15 @@ class TestForgetting:
         assert await post.forget(rows_max=2) == 1
         assert await post.forget() == 0
         assert [row.msg_key for row in await post.rows(produced)] == ["3", "4", "new"]
+
+    async def test_a_message_never_has_the_number_of_one_that_was_forgotten(self, post: Post) -> None:
+        """Its consumer remembers that number for longer, and would take it for what it has applied already."""
+        async with post.consuming():
+            await post.send(cancelled("old"))
+            await eventually(lambda: has_settled(post))
+            await post.pass_time(KEPT_MS_PRODUCED + HOUR_MS)
+            assert await post.forget() == 1
+            assert await post.rows(produced) == []
+            await post.send(cancelled("new"))
+            await eventually(lambda: has_settled(post))
+        assert await post.counted() == {"old": 1, "new": 1}

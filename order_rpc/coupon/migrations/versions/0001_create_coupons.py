@@ -58,4 +58,4 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.PrimaryKeyConstraint("order_id"),
     )
-    op.execute("INSERT INTO coupon_id_block (id, next_id) VALUES (1, 0)")
+    op.execute("INSERT INTO coupon_id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM coupon_id_block)")

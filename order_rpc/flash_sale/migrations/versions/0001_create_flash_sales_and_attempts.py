@@ -96,4 +96,6 @@ def upgrade() -> None:
     op.create_index(
         "flash_sale_produced_message_by_due", "flash_sale_produced_message", ["msg_status", "due_at_ms"], unique=False
     )
-    op.execute("INSERT INTO flash_sale_id_block (id, next_id) VALUES (1, 0)")
+    op.execute(
+        "INSERT INTO flash_sale_id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM flash_sale_id_block)"
+    )

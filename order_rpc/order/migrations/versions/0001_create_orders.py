@@ -125,4 +125,4 @@ def upgrade() -> None:
     op.create_index("orders_by_expiry", "orders", ["order_status", "pay_status", "expire_time_ms"], unique=False)
     op.create_index("orders_by_seller", "orders", ["brand_id", "seller_id", "order_id"], unique=False)
     op.create_index("orders_by_user", "orders", ["brand_id", "user_id", "order_id"], unique=False)
-    op.execute("INSERT INTO order_id_block (id, next_id) VALUES (1, 0)")
+    op.execute("INSERT INTO order_id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM order_id_block)")

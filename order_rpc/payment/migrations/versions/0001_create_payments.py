@@ -120,4 +120,6 @@ def upgrade() -> None:
     )
     op.create_index("payment_refund_by_day", "payment_refund", ["channel", "refund_time_ms", "refund_id"], unique=False)
     op.create_index("payment_refund_by_due", "payment_refund", ["due_at_ms", "refund_id"], unique=False)
-    op.execute("INSERT INTO payment_id_block (id, next_id) VALUES (1, 0)")
+    op.execute(
+        "INSERT INTO payment_id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM payment_id_block)"
+    )

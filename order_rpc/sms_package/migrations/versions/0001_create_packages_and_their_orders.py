@@ -89,4 +89,7 @@ def upgrade() -> None:
     op.create_index(
         "sms_package_produced_message_by_due", "sms_package_produced_message", ["msg_status", "due_at_ms"], unique=False
     )
-    op.execute("INSERT INTO sms_package_id_block (id, next_id) VALUES (1, 0)")
+    op.execute(
+        "INSERT INTO sms_package_id_block (id, next_id) SELECT 1, 0 "
+        "WHERE NOT EXISTS (SELECT 1 FROM sms_package_id_block)"
+    )

@@ -50,4 +50,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("session_id"),
     )
     op.create_index("user_session_by_user", "user_session", ["user_id", "session_id"], unique=False)
-    op.execute("INSERT INTO user_id_block (id, next_id) VALUES (1, 0)")
+    op.execute("INSERT INTO user_id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM user_id_block)")

@@ -105,4 +105,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "brand_id", "request_id", name="wallet_recharge_request"),
     )
     op.create_index("wallet_recharge_by_expiry", "wallet_recharge", ["status", "expire_time_ms"], unique=False)
-    op.execute("INSERT INTO wallet_id_block (id, next_id) VALUES (1, 0)")
+    op.execute("INSERT INTO wallet_id_block (id, next_id) SELECT 1, 0 WHERE NOT EXISTS (SELECT 1 FROM wallet_id_block)")
