@@ -18,7 +18,8 @@ class Settings(ProcessSettings):
 
     listen: str = Field("127.0.0.1:8080", description="Address to serve HTTP on")
     trusted_proxies: str = Field(
-        "", description="Addresses of proxies whose X-Forwarded-For is believed, comma-separated; empty: none"
+        "",
+        description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated; empty: none",
     )
     database_url: str = Field(description="SQLAlchemy URL of the gateway's own database")
     database_pool_size: int = Field(8, ge=1, le=100, description="Connections to a server database")

@@ -158,10 +158,12 @@ def _recipients(request: SendCall, channel: Channel, devices: Sequence[Device]) 
     designated = [one for one in request.designated if one.channel is channel]
     if not designated:
         return [Recipient(account) for account in dict.fromkeys(device.account for device in ours)]
+    accounts_at: dict[str, list[str]] = {}
+    for device in ours:
+        accounts_at.setdefault(device.location, []).append(device.account)
     places: dict[str, str] = {}
-    for one in designated:
-        accounts = [one.account] if one.account else [d.account for d in ours if d.location == one.location]
-        for account in accounts:
+    for one in dict.fromkeys(designated):
+        for account in [one.account] if one.account else accounts_at[one.location]:
             # Named in two ways, it is bound to none of the places.
             places[account] = one.location if places.get(account, one.location) == one.location else ""
     return [Recipient(account, location) for account, location in places.items()]

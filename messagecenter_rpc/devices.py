@@ -24,6 +24,9 @@ from messagecenter_rpc.tables import device
 STATED_MAX = 1000
 """Devices whose states one answer tells."""
 
+SHOP_MAX = STATED_MAX
+"""Devices of one shop: every call to it reads them all."""
+
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -73,7 +76,7 @@ class Devices:
         self._ids = ids
 
     async def put(self, brand_id: int, device_id: str, placement: Placement) -> Device:
-        """Make a device known, or say where it stands now. Raises INVALID_REQUEST."""
+        """Make a device known, or say where it stands now. Raises INVALID_REQUEST, IM_SHOP_FULL."""
         _check(placement)
         async with self._database.read() as connection:
             known = await _read(connection, brand_id, device_id)
@@ -91,6 +94,8 @@ class Devices:
             placed = _placed(stored or _unplaced(brand_id, device_id, number, now_ms), placement)
             if placed == stored:
                 return stored
+            if stored is None or stored.shop_id != placed.shop_id:
+                await _check_room(connection, brand_id, placed.shop_id)
             placed = replace(placed, updated_at_ms=now_ms)
             row = {name: getattr(placed, name) for name in placed.__slots__}
             change = sa.update(device).where(*_is(brand_id, device_id)) if stored else sa.insert(device)
@@ -154,6 +159,19 @@ def _check(placement: Placement) -> None:
         violations.append(FieldViolation("technician_id", "is for technicians' devices alone"))
     if violations:
         raise invalid_request(*violations)
+
+
+async def _check_room(connection: AsyncConnection, brand_id: int, shop_id: int) -> None:
+    """Refuse one more device in a shop that is full. A few that come at the same moment may all be let in."""
+    in_shop = sa.select(device.c.device_number).where(device.c.brand_id == brand_id, device.c.shop_id == shop_id)
+    last = in_shop.order_by(device.c.device_number).offset(SHOP_MAX - 1).limit(1)
+    if (await connection.execute(last)).one_or_none() is not None:
+        raise DomainError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "IM_SHOP_FULL",
+            f"shop {shop_id} has {SHOP_MAX} devices, which is the most; delete one that is no longer used",
+            metadata={"devices_max": str(SHOP_MAX)},
+        )
 
 
 def _unplaced(brand_id: int, device_id: str, number: int, now_ms: int) -> Device:

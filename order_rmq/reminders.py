@@ -2,6 +2,9 @@
 
 A mail that was sent is remembered in Redis and told to the order service. Where this process ends between sending and
 remembering, the mail goes out again with the same Message-ID, which mail programs show once.
+
+Nobody has proven that the address is the seller's, and whoever buys what costs nothing can remind of it. So a mail has
+no words of theirs, and there are only so many a day to one address, and of one buyer.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
+from typing import NamedTuple
 
 import orjson
 from redis.asyncio import Redis
@@ -21,6 +25,7 @@ from mesh import telemetry
 from mesh.bus.port import Delivery
 from mesh.forwarding import Forwarding, read_message
 from mesh.message_queues import queue_of
+from mesh.redis_script import Argument, LuaScript
 from mesh.worker import Dead, Done, Outcome, Retry, Route
 from order_rmq.smtp import MailNotSentError, MailRefusedError, Smtp, SmtpSession
 
@@ -32,7 +37,10 @@ ATTEMPTS_MAX = 16
 SENT_KEPT_SECONDS = 30 * 86_400
 """How long it is remembered that a mail was sent: as long as messages may come again."""
 
+DAY_SECONDS = 86_400
+
 _BATCH_MAX = 20
+_COUNT = LuaScript.from_files("order_rmq", "count_reminder.lua")
 _ORDER_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _LABEL = "[A-Za-z0-9-]{1,63}"
 _ADDRESS = re.compile(rf"(?!.*=\?)[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL})*", re.ASCII)
@@ -43,11 +51,14 @@ log = telemetry.logger(part="mail")
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """A mail that is asked for. `attempt` counts its tries from 1."""
+    """A mail that is asked for. `attempt` counts its tries from 1.
+
+    `buyer` names who asks; it is empty in messages that were written before they named one.
+    """
 
     order_id: str
     to: str
-    consignee: str
+    buyer: str
     attempt: int
 
     def mail(self) -> EmailMessage:
@@ -57,21 +68,54 @@ class Reminder:
         mail["Subject"] = f"催单 / Order {self.order_id} waits to be sent"
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<order-{self.order_id}-reminded@brandmesh>"
-        buyer = f" ({self.consignee})" if self.consignee else ""
         mail.set_content(
-            f"订单 {self.order_id} 的买家{buyer}请您尽快发货。\n\n"
-            f"The buyer{buyer} of order {self.order_id} asks you to send it soon.\n"
+            f"订单 {self.order_id} 的买家请您尽快发货。\n\n"
+            f"The buyer of order {self.order_id} asks you to send it soon.\n"
         )
         return mail
+
+
+class Bound(NamedTuple):
+    """How many mails there may be: whose bound it is, as people are told, and where it is counted."""
+
+    whose: str
+    key: str
+    mails_max: int
+
+
+class DailyBounds:
+    """How many orders are reminded of a day: in mails to one address, and in those that one buyer asks for.
+
+    A day begins with its first mail. A mail that is tried again is counted once.
+    """
+
+    def __init__(self, redis: Redis, *, per_recipient: int, per_buyer: int) -> None:
+        self._redis = redis
+        self._per_recipient = per_recipient
+        self._per_buyer = per_buyer
+
+    async def count(self, reminder: Reminder) -> Bound | None:
+        """Count a mail that is about to be sent; answer the bound that it would go beyond, and then it is not counted.
+
+        Raises RedisError.
+        """
+        # One hash tag, for a cluster. The buyer comes first: who is at the own bound uses up no address's.
+        bounds = [Bound("recipient", f"mail:{{reminded}}:to:{reminder.to.lower()}", self._per_recipient)]
+        if reminder.buyer:
+            bounds.insert(0, Bound("buyer", f"mail:{{reminded}}:by:{reminder.buyer}", self._per_buyer))
+        arguments: list[Argument] = [reminder.order_id, DAY_SECONDS, *(one.mails_max for one in bounds)]
+        full = await _COUNT.run(self._redis, [one.key for one in bounds], arguments)
+        return bounds[full - 1] if isinstance(full, int) and full else None
 
 
 class Reminders:
     """Handles reminders. Without a mail server each stops, for an operator to requeue once there is one."""
 
-    def __init__(self, smtp: Smtp | None, redis: Redis, forwarding: Forwarding) -> None:
+    def __init__(self, smtp: Smtp | None, redis: Redis, forwarding: Forwarding, bounds: DailyBounds) -> None:
         self._smtp = smtp
         self._redis = redis
         self._forwarding = forwarding
+        self._bounds = bounds
 
     def route(self) -> Route:
         """The queue of reminders, which is not handed on to any service."""
@@ -108,6 +152,9 @@ class Reminders:
         name = f"mail:reminded:{reminder.order_id}"
         if await self._redis.exists(name):
             return Done()
+        bound = await self._bounds.count(reminder)
+        if bound is not None:
+            return _beyond(reminder, bound)
         try:
             await session.send(reminder.mail())
         except MailRefusedError as error:
@@ -137,10 +184,21 @@ def _read(message: messaging_pb2.Message | Dead, attempt: int) -> Reminder | Dea
         body = orjson.loads(message.msg_body)
     except ValueError as error:
         return Dead(f"cannot be read: {error}")
-    to, consignee = (str(body.get(name, "")) for name in ("to", "consignee")) if isinstance(body, dict) else ("", "")
+    to, buyer = (str(body.get(name, "")) for name in ("to", "buyer")) if isinstance(body, dict) else ("", "")
     if not _ORDER_ID.fullmatch(message.msg_key) or not _ADDRESS.fullmatch(to):
         return Dead("names no order, or no address")
-    return Reminder(message.msg_key, to, " ".join(consignee.split()), attempt)
+    return Reminder(message.msg_key, to, buyer, attempt)
+
+
+def _beyond(reminder: Reminder, bound: Bound) -> Outcome:
+    log.warning(
+        "reminder not sent: too many a day",
+        order_id=reminder.order_id,
+        whose=bound.whose,
+        buyer=reminder.buyer,
+        mails_max=bound.mails_max,
+    )
+    return Dead(f"not sent: its {bound.whose} has had {bound.mails_max} reminders within a day; requeue it after that")
 
 
 def _refused(reminder: Reminder, error: Exception) -> Outcome:

@@ -46,6 +46,12 @@ class Settings(RmqSettings):
     smtp_password: SecretStr = Field(SecretStr(""), description="Password of smtp_username")
     smtp_sender: str = Field("", description="Address that mails come from; required with smtp_host")
     smtp_timeout_seconds: float = Field(20.0, gt=0, le=120, description="Time of one step with the mail server")
+    reminders_per_recipient_a_day: int = Field(
+        50, ge=1, le=10_000, description="Reminders that one address gets within a day; further ones stop"
+    )
+    reminders_per_buyer_a_day: int = Field(
+        20, ge=1, le=10_000, description="Reminders that one buyer has sent within a day; further ones stop"
+    )
 
     @field_validator("services", mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from order_rmq.clients import CostCenter, OrderJobs
 from order_rmq.consumer import paid_route
 from order_rmq.handlers import PaidOrders
 from order_rmq.peers import OrderPeers
-from order_rmq.reminders import Reminders
+from order_rmq.reminders import DailyBounds, Reminders
 from order_rmq.settings import Settings
 from order_rmq.smtp import Smtp, SmtpAccount
 from order_rmq.sweeps import sweeps
@@ -37,8 +37,13 @@ async def consume(settings: Settings, bus: Bus, stop: asyncio.Event) -> None:
         forwarding = Forwarding(peers.of)
         redis = connect_redis(settings.redis_url, "order_rmq.mail", connections_max=2)
         stack.push_async_callback(redis.aclose)
+        bounds = DailyBounds(
+            redis,
+            per_recipient=settings.reminders_per_recipient_a_day,
+            per_buyer=settings.reminders_per_buyer_a_day,
+        )
         # The first that takes a queue has it: forwarding takes all that others leave.
-        routes = [Reminders(_smtp(settings), redis, forwarding).route(), forwarding.route()]
+        routes = [Reminders(_smtp(settings), redis, forwarding, bounds).route(), forwarding.route()]
         if peers.has("sms_package"):
             routes.insert(0, paid_route(_granting(settings, peers, forwarding, stack)))
         worker = Worker(bus, routes)

@@ -20,6 +20,9 @@ SCHEDULE_SECONDS_MAX = 30 * 86_400
 RECEIPT_SECONDS_MAX = 72 * 3600
 """After this no receipt comes (ChuangLan V1): what still waits is settled without one."""
 
+UNPUBLISHED_MS = 0
+"""`look_at_ms` of a report that is known not to be on its queue: the sweep does not look there before it publishes."""
+
 
 class SmsType(StrEnum):
     VERIFICATION = "VERIFICATION"
@@ -111,7 +114,7 @@ class DispatchState(StrEnum):
     QUEUED = "QUEUED"  # next: a consumer claims it; the sweep publishes it again if its message was lost
     CLAIMED = "CLAIMED"  # next: its consumer pays; when the lease is over, another claims it
     SUBMITTING = "SUBMITTING"  # next: its consumer records the outcome; when the lease is over, it is unknown
-    REPORTING = "REPORTING"  # next: a consumer tells the cost center
+    REPORTING = "REPORTING"  # next: its consumer tells the cost center; when the lease is over, the sweep publishes it
     AWAITING = "AWAITING"  # next: receipts; the sweep settles it when their time is over
 
 

@@ -22,13 +22,19 @@ _FREEZE_MARGIN_MS = 3_600_000
 
 
 def freeze_order(send: PreparedSend, blocked: frozenset[str], now_ms: int) -> FreezeOrder:
-    """Say what has to be frozen for a send."""
+    """Say what has to be frozen for a send.
+
+    The block list may change before a repeat of the request, and the cost center takes one id for one number of credits
+    only: where recipients are blocked, the number is in the id. It stands in front, because request ids may end with
+    one.
+    """
     request = send.request
+    num = sum(recipient.segments for recipient in send.recipients if recipient.phone not in blocked)
     useful_ms = USEFUL_SECONDS[request.sms_type] * 1000
     return FreezeOrder(
         brand_id=request.brand_id,
-        request_id=f"sms/{request.request_id}",
-        num=sum(recipient.segments for recipient in send.recipients if recipient.phone not in blocked),
+        request_id=f"sms-{num}/{request.request_id}" if blocked else f"sms/{request.request_id}",
+        num=num,
         expires_at_ms=(request.schedule_at_ms or now_ms) + useful_ms + _FREEZE_MARGIN_MS,
         reference=send.body_hash,
     )

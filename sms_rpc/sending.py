@@ -160,19 +160,26 @@ class Sending:
         key = (task.brand_id, task.request_id)
         async with self._database.read() as connection:
             known = await storage.read_tasks_by_request(connection, [key])
-        if key in known:
+        stored = known.get(key)
+        # Both had the same freeze, unless the block list changed between them.
+        if stored is None or stored.freeze_request_id != task.freeze_request_id:
+            await self._release(task)
+        if stored is not None:
             try:
-                return await self._repeat(known[key], task.body_hash)
+                return await self._repeat(stored, task.body_hash)
             except DomainError as refusal:
                 return refusal
-        try:
-            await self._cost_center.release(task.brand_id, f"unstored/{task.task_id}", task.freeze_request_id)
-        except DomainError as error:
-            log.warning("the freeze of an unstored send expires by itself", error=str(error))
         log.error("a send could not be stored", request_id=task.request_id)
         return DomainError(
             grpc.StatusCode.FAILED_PRECONDITION, "NOT_STORED", "the send could not be stored; use a new request id"
         )
+
+    async def _release(self, task: Task) -> None:
+        """Give back what was frozen for a task that was not stored and never can be."""
+        try:
+            await self._cost_center.release(task.brand_id, f"unstored/{task.task_id}", task.freeze_request_id)
+        except DomainError as error:
+            log.warning("the freeze of an unstored send expires by itself", error=str(error))
 
     async def _store_together(self, plans: Sequence[Plan]) -> None:
         """Write everything in one transaction; a large send comes alone and in several, of which the last one counts.

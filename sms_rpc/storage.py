@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mesh.bulk_rows import insert_rows
 from mesh.statements import execute_many, in_lists, read_in, read_pairs, select_in
 from sms_rpc.domain import (
+    UNPUBLISHED_MS,
     DispatchEvent,
     DispatchState,
     NewDispatch,
@@ -313,14 +314,14 @@ async def finish_loading(connection: AsyncConnection, task_id: int, state: Dispa
 
 
 async def withhold_dispatches(connection: AsyncConnection, dispatch_ids: Sequence[int], *, look_at_ms: int) -> None:
-    """Take queued dispatches back to wait for the sweep."""
+    """Take queued dispatches back to wait for the sweep. Reports that nobody holds wait for it as they are."""
     sources = [dispatch.c.state == state.value for state in dispatch_sources(DispatchEvent.WITHHOLD)]
-    statement = (
-        sa.update(dispatch)
-        .where(dispatch.c.dispatch_id == sa.bindparam("id"), sa.or_(*sources))
-        .values(state=DispatchState.WAITING.value, look_at_ms=look_at_ms)
-    )
-    await connection.execute(statement, [{"id": dispatch_id} for dispatch_id in dispatch_ids])
+    ids = [{"id": dispatch_id} for dispatch_id in dispatch_ids]
+    wanted = sa.update(dispatch).where(dispatch.c.dispatch_id == sa.bindparam("id"))
+    queued = wanted.where(sa.or_(*sources)).values(state=DispatchState.WAITING.value, look_at_ms=look_at_ms)
+    await connection.execute(queued, ids)
+    reports = wanted.where(dispatch.c.state == DispatchState.REPORTING.value, dispatch.c.consumer == "")
+    await connection.execute(reports.values(look_at_ms=UNPUBLISHED_MS), ids)
 
 
 async def delete_dispatches(connection: AsyncConnection, dispatch_ids: Collection[int]) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from mesh.bus.port import BusUnavailableError
 from mesh.database import Database
+from mesh.statements import in_lists
 from sms_rpc import storage
 from sms_rpc.dispatching import (
     NO_RECEIPT,
@@ -19,7 +20,15 @@ from sms_rpc.dispatching import (
     ranges_of,
     receipts_until,
 )
-from sms_rpc.domain import DispatchEvent, DispatchState, Outcome, RecordEvent, SmsMode, SmsType
+from sms_rpc.domain import (
+    UNPUBLISHED_MS,
+    DispatchEvent,
+    DispatchState,
+    Outcome,
+    RecordEvent,
+    SmsMode,
+    SmsType,
+)
 from sms_rpc.plan import LOST_AFTER_MS
 from sms_rpc.publisher import Publication, Publisher
 from sms_rpc.sending import withhold
@@ -59,9 +68,12 @@ class Sweeping:
         unknown = await _in_portions(self._give_up_submissions, submitting)
         settled = await _in_portions(self._settle, await self._overdue(DispatchState.AWAITING, dispatches_max))
         published = 0
-        for state in (DispatchState.WAITING, DispatchState.CLAIMED, DispatchState.REPORTING):
+        for state in (DispatchState.WAITING, DispatchState.CLAIMED):
             published += await _in_portions(self._publish, await self._overdue(state, dispatches_max))
-        published += await _in_portions(self._publish, await self._lost(dispatches_max))
+        reports = await self._overdue(DispatchState.REPORTING, dispatches_max)
+        published += await _in_portions(self._publish, [row for row in reports if not _may_be_queued(row)])
+        queued = [*await self._overdue(DispatchState.QUEUED, dispatches_max), *filter(_may_be_queued, reports)]
+        published += await _in_portions(self._publish, await self._lost(queued))
         return Swept(published, unknown, settled)
 
     async def _overdue(self, state: DispatchState, limit: int, for_ms: int = 0) -> Sequence[Any]:
@@ -89,9 +101,8 @@ class Sweeping:
             await withhold(self._database, failed)
         return len(rows) - len(failed)
 
-    async def _lost(self, limit: int) -> Sequence[Any]:
-        """Find queued dispatches that their queue does not have: all of its messages came later."""
-        overdue = await self._overdue(DispatchState.QUEUED, limit)
+    async def _lost(self, overdue: Sequence[Any]) -> Sequence[Any]:
+        """Find published dispatches that their queue does not have: all of its messages came later."""
         if not overdue:
             return []
         async with self._database.read() as connection:
@@ -102,10 +113,14 @@ class Sweeping:
         waiting = {row.dispatch_id for row in overdue} - {row.dispatch_id for row in lost}
         if waiting:
             postpone = sa.update(dispatch).where(
-                dispatch.c.dispatch_id.in_(waiting), dispatch.c.state == DispatchState.QUEUED.value
+                dispatch.c.state.in_([DispatchState.QUEUED.value, DispatchState.REPORTING.value]),
+                # Whoever took a report meanwhile keeps its lease.
+                dispatch.c.consumer == "",
             )
             async with self._database.write() as connection:
-                await connection.execute(postpone.values(look_at_ms=now_ms + LOST_AFTER_MS))
+                for ids in in_lists(waiting):
+                    wanted = postpone.where(dispatch.c.dispatch_id.in_(ids))
+                    await connection.execute(wanted.values(look_at_ms=now_ms + LOST_AFTER_MS))
         return lost
 
     async def _oldest_at_ms(self, queue: str, now_ms: int) -> int:
@@ -137,7 +152,7 @@ class Sweeping:
             reasons = [{"failure_reason": NO_RECEIPT if row.outcome == Outcome.UNKNOWN else ""} for row in rows]
             await storage.move_records(connection, RecordEvent.SETTLE, ranges_of(rows), now_ms=now_ms, values=reasons)
             lost = [row for row in rows if row.outcome == Outcome.UNKNOWN and row.dispatch_id in open_counts]
-            values = [{"outcome": Outcome.LOST.value, "look_at_ms": now_ms, "consumer": ""}] * len(lost)
+            values = [{"outcome": Outcome.LOST.value, "look_at_ms": UNPUBLISHED_MS, "consumer": ""}] * len(lost)
             await move_dispatches(connection, DispatchEvent.SETTLE, lost, values)
             done = {row.dispatch_id for row in rows} - {row.dispatch_id for row in lost}
             await storage.delete_dispatches(connection, done)
@@ -165,8 +180,13 @@ async def _in_portions(do: Callable[[Sequence[int]], Awaitable[int]], rows: Sequ
     return done + (await do(portion) if portion else 0)
 
 
+def _may_be_queued(report: Any) -> bool:
+    """Whether a report was published and not taken since. One that a consumer let go is off its queue."""
+    return not report.consumer and report.look_at_ms != UNPUBLISHED_MS
+
+
 def _in_queue_by_ms(row: Any) -> int:
-    """Say when a queued dispatch was on its queue for certain: published, or still there at the last look."""
+    """Say when a published dispatch was on its queue for certain: published, or still there at the last look."""
     return int(row.look_at_ms) - LOST_AFTER_MS + PUBLISHING_MS_MAX
 
 

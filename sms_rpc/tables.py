@@ -93,7 +93,7 @@ dispatch = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     # When its sending was wanted: what its age is counted from.
     _time("wanted_at_ms"),
-    # When the sweep has to look at it next: due, lost, lease over, or receipts overdue, by its state.
+    # When the sweep has to look at it next: due, lost, lease over, or receipts overdue, by its state. 0: at once.
     _time("look_at_ms"),
     sa.Column("consumer", sa.String(64), nullable=False),
     sa.Index("dispatch_by_look", "state", "look_at_ms"),

@@ -24,6 +24,9 @@ from order_rpc.flash_sale.domain import FlashSale, Refusal
 KEPT_AFTER_END_MS = 3_600_000
 """How long Redis knows a sale beyond its end, and one that had ended when it was read."""
 
+KEPT_MS_MAX = 86_400_000
+"""How long Redis knows a sale at most. Who wants something of it then has it read anew; what nobody wants goes."""
+
 _PACKAGE = "order_rpc.flash_sale"
 _ADMIT = LuaScript.from_files(_PACKAGE, "admit.lua")
 _SETTLE = LuaScript.from_files(_PACKAGE, "settle.lua")
@@ -94,17 +97,23 @@ class Admission:
             await self._run(_SETTLE, flash_sale_id, [part for one in settled for part in one])
 
     async def load(
-        self, sale: FlashSale, holding: Sequence[tuple[int, str]], now_ms: int, *, version: str = ""
+        self,
+        sale: FlashSale,
+        holding: Sequence[tuple[int, str]],
+        now_ms: int,
+        *,
+        version: str = "",
+        may_be_new: bool = True,
     ) -> bool:
         """Take a sale from its rows, as they were at `now_ms` of their database; answer whether it was taken.
 
         `holding` are (user_id, request_id) that hold one of the stock. What is here already stays, unless it is of an
-        older revision, or still of the `version` given.
+        older revision, or still of the `version` given. A sale that is not here is taken only if it `may_be_new`.
         """
-        kept_ms = max(sale.end_time_ms - now_ms, 0) + KEPT_AFTER_END_MS
+        kept_ms = min(max(sale.end_time_ms - now_ms, 0) + KEPT_AFTER_END_MS, KEPT_MS_MAX)
         arguments: list[Argument] = [
             version, sale.revision, sale.brand_id, sale.start_time_ms - now_ms, sale.end_time_ms - now_ms,
-            sale.left_number, sale.per_user_limit, kept_ms,
+            sale.left_number, sale.per_user_limit, kept_ms, int(may_be_new),
         ]  # fmt: skip
         arguments += [part for one in holding for part in one]
         return bool(await self._run(_LOAD, sale.flash_sale_id, arguments))

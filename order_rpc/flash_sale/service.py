@@ -11,11 +11,18 @@ from mesh import pages, telemetry
 from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
 from mesh.ids import IdAllocator
-from mesh.timestamps import MS_MAX
 from order_rpc.flash_sale import refusals, storage, tables
 from order_rpc.flash_sale.domain import Attempt, Buyer, FlashSale
 from order_rpc.flash_sale.loading import Loading
 from order_rpc.plain_text import read_name, read_text
+
+AHEAD_DAYS_MAX = 365
+"""How far ahead a sale may start."""
+
+LASTING_DAYS_MAX = 90
+"""How long it may go on. One that is open stands in everybody's list, and is compared with Redis again and again."""
+
+_DAY_MS = 86_400_000
 
 log = telemetry.logger(part="flash sales")
 
@@ -88,7 +95,7 @@ class FlashSales:
             await storage.update_sale(connection, flash_sale_id, {**values, **own})
             changed = await _read(connection, brand_id, flash_sale_id)
         try:
-            await self._loading.load(flash_sale_id)
+            await self._loading.reload(flash_sale_id)
         except DomainError as error:
             log.warning("an edit waits for the repair", flash_sale_id=flash_sale_id, error=str(error))
         return changed
@@ -136,12 +143,14 @@ def _check(description: Description, now_ms: int) -> None:
     read_text(description.goods_desc, "goods_desc")
     if description.start_time_ms < 0:
         raise invalid_field("start_time", "must be no earlier than 1970")
-    if description.end_time_ms > MS_MAX:
-        raise invalid_field("end_time", "must be no later than the year 9999")
+    if description.start_time_ms > now_ms + AHEAD_DAYS_MAX * _DAY_MS:
+        raise invalid_field("start_time", f"must be no later than {AHEAD_DAYS_MAX} days from now")
     if description.start_time_ms >= description.end_time_ms:
         raise invalid_field("end_time", "must be later than start_time")
     if description.end_time_ms <= now_ms:
         raise invalid_field("end_time", "must be in the future")
+    if description.end_time_ms > description.start_time_ms + LASTING_DAYS_MAX * _DAY_MS:
+        raise invalid_field("end_time", f"must be no later than {LASTING_DAYS_MAX} days after start_time")
 
 
 def _new_sale(flash_sale_id: int, asked: tuple[int, int, str], description: Description, now_ms: int) -> FlashSale:

@@ -65,8 +65,8 @@ def received(order: Order) -> list[NewMessage]:
 
 
 def reminded(order: Order) -> NewMessage:
-    """The seller gets a mail."""
-    body = {"to": order.seller_email, "order_id": str(order.order_id), "consignee": order.consignee}
+    """The seller gets a mail. The buyer is named so that one asks for so many a day."""
+    body = {"to": order.seller_email, "order_id": str(order.order_id), "buyer": f"{order.brand_id}/{order.user_id}"}
     return NewMessage("mail", "order", "reminded", str(order.order_id), body)
 
 

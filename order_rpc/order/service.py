@@ -160,6 +160,7 @@ class Orders:
     async def remind(self, owner: Owner, order_id: int) -> WholeOrder:
         """Remind the seller of a paid order that is not sent: one mail, however often it is asked.
 
+        None is sent where the buyer, or the seller's address, has had too many within a day; order_rmq counts them.
         Raises ORDER_NOT_FOUND, ORDER_NOT_SHIPPABLE, ORDER_SHIPPED, NO_SELLER_TO_REMIND.
         """
 

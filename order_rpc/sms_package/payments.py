@@ -31,7 +31,8 @@ class OrderPayments:
     async def open(self, brand_id: int, order_id: int) -> Order:
         """Open the payment of an order, or find the one that it has; answer the order with it.
 
-        Raises ORDER_NOT_FOUND, ORDER_NOT_PAYABLE, PAYMENT_CHANNEL_UNAVAILABLE.
+        A repeat asks again where to pay: a channel takes no money for ever at one place. Raises ORDER_NOT_FOUND,
+        ORDER_NOT_PAYABLE, PAYMENT_CHANNEL_UNAVAILABLE.
         """
         async with self._database.read() as connection:
             order = await storage.read_order(connection, order_id)
@@ -40,8 +41,6 @@ class OrderPayments:
             raise refusals.order_not_found(order_id)
         if not order.is_payable(now_ms):
             raise refusals.order_not_payable(order)
-        if order.payment.pay_url:
-            return order
         try:
             opened = await self._payments.open(order)
         except DomainError as error:

@@ -76,12 +76,8 @@ async def put_off(connection: AsyncConnection, recharge_ids: Collection[int], ex
 
 
 async def record_pay_url(connection: AsyncConnection, recharge_id: int, pay_url: str) -> None:
-    """Write where to pay, once."""
-    await connection.execute(
-        sa.update(recharge)
-        .where(recharge.c.recharge_id == recharge_id, recharge.c.pay_url == "")
-        .values(pay_url=pay_url)
-    )
+    """Write where to pay, in place of where that was before."""
+    await connection.execute(sa.update(recharge).where(recharge.c.recharge_id == recharge_id).values(pay_url=pay_url))
 
 
 async def withdraw_recharge(connection: AsyncConnection, recharge_id: int) -> None:

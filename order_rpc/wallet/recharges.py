@@ -74,11 +74,12 @@ class Recharges:
     async def create(self, wanted: RechargeRequest) -> Recharge:
         """Begin a recharge, or go on with it where the last call stopped; answer it with where to pay.
 
-        The row is written first, so that money can only come for a recharge that is known. Raises KEY_REUSED,
+        The row is written first, so that money can only come for a recharge that is known. While it waits for its
+        money, a repeat asks again where to pay: a channel takes no money for ever at one place. Raises KEY_REUSED,
         RECHARGE_EXPIRED, PAYMENT_CHANNEL_UNAVAILABLE, and INVALID_REQUEST for a channel that is not known.
         """
-        recharge, is_new = await self._prepare(wanted)
-        if recharge.pay_url:
+        recharge, is_new, is_payable = await self._prepare(wanted)
+        if not is_payable:
             return recharge
         try:
             pay_url = await self._payments.open(recharge)
@@ -152,8 +153,8 @@ class Recharges:
         for message in messages:
             log.info("late money is paid back", recharge_id=message.key, body=message.body_text)
 
-    async def _prepare(self, wanted: RechargeRequest) -> tuple[Recharge, bool]:
-        """Answer the recharge of a request, and whether there was none and it was written now.
+    async def _prepare(self, wanted: RechargeRequest) -> tuple[Recharge, bool, bool]:
+        """Answer the recharge of a request, whether there was none and it was written now, and whether it can be paid.
 
         Raises KEY_REUSED, and RECHARGE_EXPIRED for one that has no payment and can have none any more.
         """
@@ -170,9 +171,10 @@ class Recharges:
             )
         if found is None or (found.amount_fen, found.channel) != (wanted.amount_fen, wanted.channel):
             raise refusals.key_reused(wanted.request_id)
-        if not found.pay_url and found.is_over(now_ms):
+        is_over = found.is_over(now_ms)
+        if not found.pay_url and is_over:
             raise refusals.recharge_expired(found.recharge_id)
-        return found, found.recharge_id == recharge_id
+        return found, found.recharge_id == recharge_id, _is_open(found) and not is_over
 
     async def _record(self, recharge_id: int, pay_url: str) -> Recharge:
         """Write where to pay. Raises RECHARGE_EXPIRED when its time ran out meanwhile: then its payment is closed."""

@@ -6,11 +6,13 @@ import asyncio
 import re
 from typing import Any
 
+import grpc
 import pytest
 
 from brandmesh.messagecenter.v1 import messagecenter_pb2 as pb
 from brandmesh.txim.v1 import txim_pb2
 from messagecenter_rpc import tables
+from messagecenter_rpc.devices import SHOP_MAX
 from tests.messagecenter_rpc.harness import (
     CASH_DESK,
     KITCHEN,
@@ -101,6 +103,37 @@ async def test_what_a_device_may_not_be(center: MessageCenter) -> None:
         with refused("INVALID_REQUEST", "location"):
             await center.device(location=location)
     assert await center.rows(tables.device) == []
+
+
+async def test_a_shop_that_is_full_takes_no_other_device(center: MessageCenter) -> None:
+    await center.insert_devices(SHOP_MAX - 1)
+    await center.device("last")
+    moves = await center.device("moves", shop_id=OTHER_SHOP)
+    before = await center.rows(tables.device)
+    for name in ("one-too-many", "moves"):
+        with refused("IM_SHOP_FULL") as caught:
+            await center.device(name)
+        assert caught.value.code is grpc.StatusCode.FAILED_PRECONDITION
+        assert caught.value.metadata == {"devices_max": "1000"}
+    assert await center.rows(tables.device) == before
+    # Other shops, and another brand's shop of the same number, have room.
+    await center.device("one-too-many", shop_id=OTHER_SHOP)
+    await center.device("one-too-many", brand_id=OTHER_BRAND)
+    # What is there may be changed, and makes room when it leaves.
+    assert (await center.device("last", channel=ROOM_PAD, location="801")).location == "801"
+    await center.device("last", shop_id=OTHER_SHOP)
+    assert (await center.device("moves")).account == moves.account
+    with refused("IM_SHOP_FULL"):
+        await center.device("last")
+    await center.delete_device("many-0")
+    await center.device("last")
+
+
+async def test_a_shop_that_has_more_than_the_most_already_keeps_them(center: MessageCenter) -> None:
+    await center.insert_devices(SHOP_MAX + 1)
+    assert (await center.device("many-0", location="at the door")).location == "at the door"
+    with refused("IM_SHOP_FULL"):
+        await center.device("another")
 
 
 async def test_devices_are_listed_in_the_order_in_which_they_were_made_known(center: MessageCenter) -> None:

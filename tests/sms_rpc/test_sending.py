@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,6 +17,8 @@ from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.timestamps import to_timestamp
 from sms_rpc import tables
+from sms_rpc.plan import Plan
+from sms_rpc.sending import Accepted
 from sms_rpc.servicer import _send_request as send_request
 from tests.sms_rpc.consumer import Consumer
 from tests.sms_rpc.harness import BRAND, HOUR_MS, OTHER_BRAND, SmsMesh, e164, ids_of, phone, refused
@@ -293,10 +296,6 @@ async def test_what_could_not_be_stored_is_frozen_once_and_stored_when_it_is_rep
     mesh: SmsMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = mesh.request(phone(1))
-
-    async def away(*_: object) -> None:
-        raise DomainError(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "away")
-
     with monkeypatch.context() as patch:
         patch.setattr("sms_rpc.storage.insert_tasks", away)
         (answer,) = await mesh.sending.send_all([send_request(request)])
@@ -373,5 +372,125 @@ async def test_a_blocked_phone_is_blocked_in_a_repeat_as_well(mesh: SmsMesh) -> 
     assert await mesh.sms_peer.call(mesh.sms.SendSms, request) == first
 
 
+@pytest.mark.parametrize("change", ["block", "unblock", "block another"])
+async def test_a_send_that_was_frozen_is_stored_when_it_is_repeated_though_the_block_list_changed(
+    mesh: SmsMesh, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    if change != "block":
+        await block(mesh, phone(1))
+    request = mesh.request(phone(1), phone(2), phone(3))
+    with monkeypatch.context() as patch:
+        patch.setattr("sms_rpc.storage.insert_tasks", away)
+        (answer,) = await mesh.sending.send_all([send_request(request)])
+    assert isinstance(answer, DomainError)
+    assert answer.reason == "DATABASE_UNAVAILABLE"
+    (_, stale) = await mesh.spent_and_frozen()
+    if change == "unblock":
+        await unblock(mesh, phone(1))
+    else:
+        await block(mesh, phone(2))
+    first = await mesh.sms_peer.call(mesh.sms.SendSms, request)
+    assert first.frozen == {"block": 2, "unblock": 3, "block another": 1}[change]
+    assert await mesh.sms_peer.call(mesh.sms.SendSms, request) == first
+    assert await mesh.spent_and_frozen() == (0, stale + first.frozen)
+    assert await counts(mesh) == (1, 3, 1)
+    # What the first attempt froze comes back by itself, as does all that nobody pays.
+    mesh.clock.pass_ms(26 * HOUR_MS)
+    await mesh.apply_jobs()
+    assert await mesh.spent_and_frozen() == (0, 0)
+    await mesh.is_sound()
+
+
+async def test_the_same_number_of_blocked_recipients_is_the_same_freeze(
+    mesh: SmsMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await block(mesh, phone(1))
+    request = mesh.request(phone(1), phone(2), phone(3))
+    with monkeypatch.context() as patch:
+        patch.setattr("sms_rpc.storage.insert_tasks", away)
+        await mesh.sending.send_all([send_request(request)])
+    await unblock(mesh, phone(1))
+    await block(mesh, phone(2))
+    assert (await mesh.sms_peer.call(mesh.sms.SendSms, request)).frozen == 2
+    assert await mesh.spent_and_frozen() == (0, 2)
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["same body", "another body"])
+async def test_who_loses_to_an_attempt_with_other_blocked_recipients_releases_its_own_freeze(
+    mesh: SmsMesh, monkeypatch: pytest.MonkeyPatch, *, is_same: bool
+) -> None:
+    request = mesh.request(phone(1), phone(2), phone(3), request_id="crossed")
+    winner = mesh.request(phone(1), phone(2), *[phone(3)] * is_same, request_id="crossed")
+    answers: list[Any] = []
+    async with AsyncExitStack() as stack:
+        another = await build(mesh.database, mesh.bus, mesh.center_peer, stack)
+        store = mesh.sending._store_together
+
+        async def store_late(plans: Sequence[Plan]) -> None:
+            if not answers:
+                await block(mesh, phone(1))
+                answers.extend(await another.sending.send_all([send_request(winner)]))
+            await store(plans)
+
+        monkeypatch.setattr(mesh.sending, "_store_together", store_late)
+        (answer,) = await mesh.sending.send_all([send_request(request)])
+    if is_same:
+        assert answer == answers[0]
+    else:
+        assert isinstance(answer, DomainError)
+        assert answer.reason == "KEY_REUSED"
+    assert len(await mesh.rows(tables.task)) == 1
+    await mesh.apply_jobs()
+    assert await mesh.spent_and_frozen() == (0, answers[0].task.frozen)
+    await mesh.is_sound()
+
+
+async def test_a_freeze_that_cannot_be_released_takes_nobodys_answer(
+    mesh: SmsMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = send_request(mesh.request(phone(1), phone(2)))
+    async with AsyncExitStack() as stack:
+        another = await build(mesh.database, mesh.bus, mesh.center_peer, stack)
+        store = mesh.sending._store_together
+
+        async def store_late(plans: Sequence[Plan]) -> None:
+            await block(mesh, phone(1))
+            await another.sending.send_all([request])
+            mesh.faults.refuse("BatchSmsReleaseFreezeNum", grpc.StatusCode.ABORTED)
+            await store(plans)
+
+        monkeypatch.setattr(mesh.sending, "_store_together", store_late)
+        (answer,) = await mesh.sending.send_all([request])
+    assert isinstance(answer, Accepted)
+    assert answer.task.blocked_count == 1
+    assert await mesh.spent_and_frozen() == (0, 3)
+
+
+async def test_no_request_id_has_the_freeze_of_another_with_blocked_recipients(mesh: SmsMesh) -> None:
+    await block(mesh, phone(1))
+    await mesh.send(phone(1), phone(2), request_id="a")
+    others = ["a/1", "1/a", "-1/a"]
+    for request_id in others:
+        await mesh.send(phone(2), request_id=request_id)
+    assert await mesh.spent_and_frozen() == (0, 1 + len(others))
+
+
+async def test_the_longest_request_id_with_blocked_recipients_makes_an_id_that_the_cost_center_takes(
+    mesh: SmsMesh,
+) -> None:
+    await block(mesh, phone(1))
+    sent = await mesh.send(phone(1), phone(2), request_id="x" * 96, content="x" * 400)
+    (task,) = await mesh.rows(tables.task)
+    assert task["freeze_request_id"] == f"sms-{sent.frozen}/{'x' * 96}"
+
+
 async def block(mesh: SmsMesh, number: str) -> None:
     await mesh.sms_peer.call(mesh.sms.BlockPhone, pb.BlockPhoneRequest(brand_id=BRAND, phone=number))
+
+
+async def unblock(mesh: SmsMesh, number: str) -> None:
+    await mesh.sms_peer.call(mesh.sms.UnblockPhone, pb.UnblockPhoneRequest(brand_id=BRAND, phone=number))
+
+
+async def away(*_: object) -> None:
+    raise DomainError(grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE", "away")

@@ -154,6 +154,116 @@ async def test_an_outcome_that_was_not_told_is_published_until_it_is(
     assert await sweep(mesh) == NOTHING
 
 
+async def test_a_report_that_nobody_takes_is_on_its_queue_once(mesh: SmsMesh, first: Consumer) -> None:
+    dispatch_id = await first.submitted()
+    await take(mesh)
+    mesh.clock.pass_seconds(LEASE_SECONDS)
+    assert await sweep(mesh) == pb.SweepDispatchesResponse(published_count=1)
+    for _ in range(5):
+        mesh.clock.pass_ms(LOST_AFTER_MS)
+        assert await sweep(mesh) == NOTHING
+    assert await take(mesh) == [dispatch_id]
+
+
+async def test_a_report_that_its_queue_lost_is_published_again(mesh: SmsMesh, first: Consumer) -> None:
+    dispatch_id = await first.submitted()
+    await take(mesh)
+    mesh.clock.pass_seconds(LEASE_SECONDS)
+    await sweep(mesh)
+    mesh.bus.lose_everything()
+    mesh.clock.pass_ms(LOST_AFTER_MS - 1)
+    assert await sweep(mesh) == NOTHING
+    mesh.clock.pass_ms(1)
+    assert await sweep(mesh) == pb.SweepDispatchesResponse(published_count=1)
+    assert await take(mesh) == [dispatch_id]
+
+
+async def test_a_report_that_was_let_go_again_is_published_again(
+    mesh: SmsMesh, first: Consumer, second: Consumer
+) -> None:
+    dispatch_id = await first.submitted()
+    await take(mesh)
+    mesh.clock.pass_seconds(LEASE_SECONDS)
+    await sweep(mesh)
+    assert await take(mesh) == [dispatch_id]
+    assert len(await second.claim(dispatch_id)) == 1
+    (waits,) = ids_of(await mesh.send())
+    mesh.clock.pass_seconds(LEASE_SECONDS - 1)
+    assert await sweep(mesh) == NOTHING
+    mesh.clock.pass_seconds(1)
+    assert await sweep(mesh) == pb.SweepDispatchesResponse(published_count=1)
+    assert await take(mesh) == [waits, dispatch_id]
+
+
+async def test_a_report_whose_publishing_failed_is_published_as_soon_as_the_bus_is_back(
+    mesh: SmsMesh, first: Consumer
+) -> None:
+    dispatch_id = await first.submitted()
+    await take(mesh)
+    # What is older waits in the same queue, so that looking there would not tell that the report is missing.
+    (waits,) = ids_of(await mesh.send())
+    mesh.clock.pass_seconds(2 * LEASE_SECONDS)
+    mesh.bus.is_away = True
+    for _ in range(2):
+        assert await sweep(mesh) == NOTHING
+        assert (await mesh.states())[dispatch_id] == "REPORTING"
+    mesh.bus.is_away = False
+    assert await sweep(mesh) == pb.SweepDispatchesResponse(published_count=1)
+    assert await sweep(mesh) == NOTHING
+    assert await take(mesh) == [waits, dispatch_id]
+
+
+async def test_a_crash_before_a_report_is_published_is_found(
+    mesh: SmsMesh, first: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object) -> None:
+        raise RuntimeError("crashed")
+
+    dispatch_id = await first.submitted()
+    await take(mesh)
+    mesh.clock.pass_seconds(LEASE_SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(mesh.bus, "publish", crash)
+        with refused("INTERNAL"):
+            await sweep(mesh)
+    mesh.clock.pass_ms(LOST_AFTER_MS)
+    assert await sweep(mesh) == pb.SweepDispatchesResponse(published_count=1)
+    assert await take(mesh) == [dispatch_id]
+
+
+async def test_who_takes_a_report_while_the_sweep_looks_for_it_keeps_its_lease(
+    mesh: SmsMesh, first: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatch_id = await first.submitted()
+    await take(mesh)
+    mesh.clock.pass_seconds(LEASE_SECONDS)
+    await sweep(mesh)
+    mesh.clock.pass_ms(LOST_AFTER_MS)
+    look = mesh.sweeping._oldest_at_ms
+
+    async def look_late(queue: str, now_ms: int) -> int:
+        assert await mesh.dispatching.claim([dispatch_id], "second-consumer", 10 * LEASE_SECONDS)
+        return await look(queue, now_ms)
+
+    monkeypatch.setattr(mesh.sweeping, "_oldest_at_ms", look_late)
+    assert await sweep(mesh) == NOTHING
+    (row,) = await mesh.rows(tables.dispatch)
+    assert row["look_at_ms"] == mesh.clock.now_ms + 10 * LEASE_SECONDS * 1000
+
+
+async def test_what_is_settled_as_lost_is_published_at_once_though_its_queue_is_never_empty(
+    mesh: SmsMesh, first: Consumer
+) -> None:
+    dispatch_id = await first.unknown()
+    await take(mesh)
+    mesh.clock.pass_ms(71 * HOUR_MS)
+    (waits,) = ids_of(await mesh.send())
+    mesh.clock.pass_ms(HOUR_MS)
+    assert await sweep(mesh) == pb.SweepDispatchesResponse(settled_count=1, published_count=1)
+    assert await sweep(mesh) == NOTHING
+    assert await take(mesh) == [waits, dispatch_id]
+
+
 # Queued, and lost on the way.
 
 

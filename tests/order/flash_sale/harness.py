@@ -39,6 +39,7 @@ SELLER = 1
 OTHER_SELLER = 2
 BUYER = 11
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 IN_PROGRESS = pb.ATTEMPT_STATUS_IN_PROGRESS
 SOLD = pb.ATTEMPT_STATUS_SOLD
@@ -236,6 +237,11 @@ class Market:
         left = await self.redis.hget(keys_of(int(sale.flash_sale_id))[0], "left")
         assert left is not None
         return int(left)
+
+    async def kept_ms(self, sale: pb.FlashSale) -> list[int]:
+        """Answer for how long each key of a sale is kept by Redis, of those that are there."""
+        kept = [await self.redis.pttl(key) for key in keys_of(int(sale.flash_sale_id))]
+        return [one for one in kept if one != -2]
 
     async def left(self, sale: pb.FlashSale) -> tuple[int, int]:
         """Answer how many are left by Redis and by the rows."""

@@ -63,7 +63,8 @@ async def test_003_08_the_seller_is_reminded_by_one_mail_and_only_until_it_is_se
     for _ in range(3):
         await remind(market, order)
     mails = [row for row in await market.running.rows(order_tables.produced_message) if row["msg_tag"] == "reminded"]
-    assert [(row["group_name"], json.loads(row["msg_body"])["to"]) for row in mails] == [("mail", "seller@example.com")]
+    body = {"to": "seller@example.com", "order_id": order.order_id, "buyer": f"{BRAND}/{BUYER}"}
+    assert [(row["group_name"], json.loads(row["msg_body"])) for row in mails] == [("mail", body)]
     await ship(market, order, SELLER)
     with pytest.raises(DomainError, match="ORDER_SHIPPED"):
         await remind(market, order)

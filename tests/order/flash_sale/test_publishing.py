@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from brandmesh.flashsale.v1 import flash_sale_pb2 as pb
 from mesh.errors import DomainError
 from order_rpc.flash_sale import tables
-from tests.order.flash_sale.harness import BRAND, HOUR_MS, OTHER_BRAND, OTHER_SELLER, Market, now_ms
+from tests.order.flash_sale.harness import BRAND, DAY_MS, HOUR_MS, OTHER_BRAND, OTHER_SELLER, Market, now_ms
 
 
 async def test_003_01_what_was_published_is_found(market: Market) -> None:
@@ -39,6 +40,25 @@ async def test_003_01_times_that_no_column_holds_are_refused(
         await market.publish(start_time=start_time, end_time=end_time)
     assert [one.field for one in raised.value.violations] == [field]
     assert await market.running.rows(tables.flash_sale) == []
+
+
+@pytest.mark.parametrize(
+    ("start_ms", "end_ms", "field"),
+    [(366 * DAY_MS, 367 * DAY_MS, "start_time"), (-DAY_MS, 90 * DAY_MS, "end_time"), (0, 91 * DAY_MS, "end_time")],
+)
+async def test_a_sale_starts_within_a_year_and_ends_within_90_days(
+    market: Market, start_ms: int, end_ms: int, field: str
+) -> None:
+    in_a_year = {"start_ms": now_ms() + 364 * DAY_MS, "end_ms": now_ms() + (364 + 90) * DAY_MS - 1000}
+    sale = await market.publish(**in_a_year)
+    too_far = {"start_ms": now_ms() + start_ms, "end_ms": now_ms() + end_ms}
+    for refuse in (partial(market.publish, **too_far), partial(market.edit, sale, **too_far)):
+        with pytest.raises(DomainError, match="must be no later than") as raised:
+            await refuse()
+        assert raised.value.reason == "INVALID_REQUEST"
+        assert [one.field for one in raised.value.violations] == [field]
+    assert await market.get(sale) == sale
+    assert len(await market.running.rows(tables.flash_sale)) == 1
 
 
 @pytest.mark.parametrize(
@@ -82,6 +102,21 @@ async def test_003_01_what_redis_knew_of_it_is_changed_too(market: Market) -> No
     await market.edit(sale, goods_number=3)
     await market.buy(sale)
     assert await market.left(sale) == (2, 2)
+
+
+async def test_redis_is_told_of_an_edit_only_where_it_knows_the_sale(market: Market) -> None:
+    times = {"start_ms": now_ms() + HOUR_MS, "end_ms": now_ms() + 2 * HOUR_MS}
+    wanted, unknown = [await market.publish(**times) for _ in range(2)]
+    with pytest.raises(DomainError, match="FLASH_SALE_NOT_STARTED"):
+        await market.buy(wanted)
+    for sale in (wanted, unknown):
+        await market.edit(sale, goods_number=3, **times)
+    assert await market.in_redis(wanted) == 3
+    assert await market.kept_ms(unknown) == []
+    # Its first buyer has it read.
+    await market.edit(unknown, goods_number=2)
+    await market.buy(unknown)
+    assert await market.left(unknown) == (1, 1)
 
 
 async def test_003_01_others_are_refused(market: Market) -> None:

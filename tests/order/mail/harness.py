@@ -13,12 +13,14 @@ from email.message import EmailMessage
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from redis.asyncio import Redis
 
 from brandmesh.messaging.v1 import messaging_pb2 as pb
 from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceServicer, add_MessageServiceServicer_to_server
 from mesh.bus.memory import MemoryBus
 from mesh.bus.port import Message
 from mesh.loopback import LOOPBACK, free_port
+from mesh.redis_connection import connect_redis
 from mesh.server import Server
 from mesh.settings import RpcSettings
 from order_rmq import wiring
@@ -26,6 +28,7 @@ from order_rmq.reminders import REMINDED_QUEUE
 from order_rmq.settings import Settings
 
 SELLER = "seller@example.com"
+BUYER = "7/11"
 
 
 @dataclass
@@ -71,6 +74,7 @@ class Post:
     bus: MemoryBus
     producer: Producer
     mailroom: Mailroom
+    redis: Redis
 
     async def remind(self, msg_id: int = 1, *, order_id: str = "77", body: str = "", **fields: str) -> None:
         """Ask for a mail, as the order service does."""
@@ -80,7 +84,7 @@ class Post:
             "msg_topic": "order",
             "msg_tag": "reminded",
             "msg_key": order_id,
-            "msg_body": body or json.dumps({"to": SELLER, "order_id": order_id, "consignee": "李"} | fields),
+            "msg_body": body or json.dumps({"to": SELLER, "order_id": order_id, "buyer": BUYER} | fields),
         }
         await self.bus.publish(REMINDED_QUEUE, [Message(json.dumps(message).encode())])
 
@@ -113,10 +117,12 @@ async def open_post(redis_url: str, **changes: Any) -> AsyncIterator[Post]:
                 **changes,
             }
         )
+        redis = connect_redis(redis_url, "tests")
+        stack.push_async_callback(redis.aclose)
         bus, stop = MemoryBus(), asyncio.Event()
         consuming = asyncio.create_task(wiring.consume(settings, bus, stop))
         try:
-            yield Post(bus, producer, mailroom)
+            yield Post(bus, producer, mailroom, redis)
         finally:
             stop.set()
             await consuming

@@ -70,6 +70,17 @@ class TestOpening:
         payment = await shop.open(order)
         assert await asyncio.gather(*(shop.open(order) for _ in range(5))) == [payment] * 5
 
+    async def test_a_repeat_says_where_to_pay_now(self, shop: Shop) -> None:
+        """A channel takes no money for ever at the place that it named; the payment service names another then."""
+        order = await shop.create()
+        first = await shop.open(order)
+        elsewhere = f"{first.pay_url}?anew"
+        await shop.running.execute(payment_tables.payment.update().values(pay_url=elsewhere))
+        repeated = await shop.open(order)
+        assert (repeated.payment_id, repeated.trade_no) == (first.payment_id, first.trade_no)
+        assert repeated.pay_url == elsewhere
+        assert (await shop.get(order)).payment == repeated
+
     async def test_many_at_once_open_one(self, shop: Shop) -> None:
         order = await shop.create()
         payments = await asyncio.gather(*(shop.open(order) for _ in range(20)))

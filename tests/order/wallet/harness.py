@@ -45,6 +45,7 @@ class PaymentDesk(PaymentServiceServicer):
 
     def __init__(self) -> None:
         self.opened: dict[str, payment_pb2.CreatePaymentRequest] = {}
+        self.place = "https://pay.example"
         self.refusal: DomainError | None = None
         self.before_answer: Any = None
 
@@ -59,7 +60,7 @@ class PaymentDesk(PaymentServiceServicer):
         if self.before_answer is not None:
             await self.before_answer()
         return payment_pb2.CreatePaymentResponse(
-            payment=payment_pb2.Payment(pay_url=f"https://pay.example/{request.business_id}")
+            payment=payment_pb2.Payment(pay_url=f"{self.place}/{request.business_id}")
         )
 
     async def GetPayment(  # noqa: N802  # the contract's name

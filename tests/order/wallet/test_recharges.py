@@ -67,6 +67,34 @@ async def test_a_repeat_is_the_same_recharge(till: Till) -> None:
     assert len(till.desk.opened) == 1
 
 
+async def test_a_repeat_says_where_to_pay_now(till: Till) -> None:
+    """A channel takes no money for ever at the place that it named."""
+    first = await till.recharge(request_id="one")
+    till.desk.place = "https://Pay.example/anew"
+    repeated = await till.recharge(request_id="one")
+    assert repeated.pay_url == f"https://Pay.example/anew/{first.recharge_id}"
+    assert await till.get_recharge(first.recharge_id) == repeated
+    till.desk.refusal = payment_refusal("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE)
+    with refused("PAYMENT_CHANNEL_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE):
+        await till.recharge(request_id="one")
+
+
+async def test_a_repeat_of_one_that_nobody_is_to_pay_any_more_asks_no_channel(till: Till) -> None:
+    recharges = {name: await till.recharge(request_id=name) for name in ("paid", "late", "expired")}
+    await till.tell(till.paid(recharges["paid"], 5_000))
+    await till.run_out(recharges["expired"])
+    assert await till.expire_due() == 1
+    await till.run_out(recharges["late"])
+    till.desk.refusal = payment_refusal("PAYMENT_CLOSED", PRECONDITION)
+    repeated = {name: await till.recharge(request_id=name) for name in recharges}
+    assert [one.pay_url for one in repeated.values()] == [one.pay_url for one in recharges.values()]
+    assert [one.status for one in repeated.values()] == [
+        pb.RECHARGE_STATUS_PAID,
+        pb.RECHARGE_STATUS_CREATED,
+        pb.RECHARGE_STATUS_EXPIRED,
+    ]
+
+
 async def test_many_repeats_at_once_are_one_recharge(till: Till) -> None:
     recharges = await asyncio.gather(*(till.recharge(request_id="one") for _ in range(10)))
     assert len({recharge.recharge_id for recharge in recharges}) == 1

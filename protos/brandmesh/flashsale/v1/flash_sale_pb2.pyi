@@ -220,11 +220,11 @@ class CreateFlashSaleRequest(_message.Message):
     """Where the seller is reminded of orders that wait to be sent. Empty: nowhere."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """From when they can be bought; before end_time."""
+        """From when they can be bought; before end_time, and within the next 365 days."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """From when they cannot be bought any more; in the future."""
+        """From when they cannot be bought any more; in the future, and at most 90 days after start_time."""
 
     def __init__(
         self,
@@ -310,11 +310,11 @@ class UpdateFlashSaleRequest(_message.Message):
     """Where the seller is reminded of orders that wait to be sent. Empty: nowhere."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """From when they can be bought; before end_time."""
+        """From when they can be bought; before end_time, and within the next 365 days."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
-        """From when they cannot be bought any more; in the future."""
+        """From when they cannot be bought any more; in the future, and at most 90 days after start_time."""
 
     def __init__(
         self,

@@ -328,7 +328,8 @@ class MessageCenterService:
 class MessageCenterAdminServiceStub:
     """What calls follow: texts, broadcast configuration, devices, and technicians' clock. Refusals carry
     google.rpc.ErrorInfo with one of the reasons INVALID_REQUEST, KEY_REUSED, IM_TEMPLATE_NOT_FOUND,
-    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, TECHNICIAN_NOT_FOUND, OUT_OF_DATE.
+    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, IM_SHOP_FULL (more than 1,000 devices in a shop), TECHNICIAN_NOT_FOUND,
+    OUT_OF_DATE.
     """
 
     def __init__(self, channel):
@@ -422,7 +423,8 @@ class MessageCenterAdminServiceStub:
 class MessageCenterAdminServiceServicer:
     """What calls follow: texts, broadcast configuration, devices, and technicians' clock. Refusals carry
     google.rpc.ErrorInfo with one of the reasons INVALID_REQUEST, KEY_REUSED, IM_TEMPLATE_NOT_FOUND,
-    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, TECHNICIAN_NOT_FOUND, OUT_OF_DATE.
+    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, IM_SHOP_FULL (more than 1,000 devices in a shop), TECHNICIAN_NOT_FOUND,
+    OUT_OF_DATE.
     """
 
     def CreateImTemplate(self, request, context):
@@ -631,7 +633,8 @@ def add_MessageCenterAdminServiceServicer_to_server(servicer, server):
 class MessageCenterAdminService:
     """What calls follow: texts, broadcast configuration, devices, and technicians' clock. Refusals carry
     google.rpc.ErrorInfo with one of the reasons INVALID_REQUEST, KEY_REUSED, IM_TEMPLATE_NOT_FOUND,
-    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, TECHNICIAN_NOT_FOUND, OUT_OF_DATE.
+    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, IM_SHOP_FULL (more than 1,000 devices in a shop), TECHNICIAN_NOT_FOUND,
+    OUT_OF_DATE.
     """
 
     @staticmethod

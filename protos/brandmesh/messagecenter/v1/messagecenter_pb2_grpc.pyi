@@ -127,7 +127,8 @@ def add_MessageCenterServiceServicer_to_server(servicer: MessageCenterServiceSer
 class MessageCenterAdminServiceStub:
     """What calls follow: texts, broadcast configuration, devices, and technicians' clock. Refusals carry
     google.rpc.ErrorInfo with one of the reasons INVALID_REQUEST, KEY_REUSED, IM_TEMPLATE_NOT_FOUND,
-    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, TECHNICIAN_NOT_FOUND, OUT_OF_DATE.
+    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, IM_SHOP_FULL (more than 1,000 devices in a shop), TECHNICIAN_NOT_FOUND,
+    OUT_OF_DATE.
     """
 
     @_typing.overload
@@ -171,7 +172,8 @@ class MessageCenterAdminServiceStub:
 class MessageCenterAdminServiceAsyncStub(MessageCenterAdminServiceStub):
     """What calls follow: texts, broadcast configuration, devices, and technicians' clock. Refusals carry
     google.rpc.ErrorInfo with one of the reasons INVALID_REQUEST, KEY_REUSED, IM_TEMPLATE_NOT_FOUND,
-    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, TECHNICIAN_NOT_FOUND, OUT_OF_DATE.
+    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, IM_SHOP_FULL (more than 1,000 devices in a shop), TECHNICIAN_NOT_FOUND,
+    OUT_OF_DATE.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -211,7 +213,8 @@ class MessageCenterAdminServiceAsyncStub(MessageCenterAdminServiceStub):
 class MessageCenterAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What calls follow: texts, broadcast configuration, devices, and technicians' clock. Refusals carry
     google.rpc.ErrorInfo with one of the reasons INVALID_REQUEST, KEY_REUSED, IM_TEMPLATE_NOT_FOUND,
-    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, TECHNICIAN_NOT_FOUND, OUT_OF_DATE.
+    IM_TEMPLATE_IN_USE, IM_DEVICE_NOT_FOUND, IM_SHOP_FULL (more than 1,000 devices in a shop), TECHNICIAN_NOT_FOUND,
+    OUT_OF_DATE.
     """
 
     @_abc_1.abstractmethod
