@@ -11,11 +11,13 @@ _DEMO_PASSWORD = SecretStr("sandbox-password")
 
 
 class ChuangLanAccount(BaseModel):
-    """One API account; `balance` is in billed segments."""
+    """One API account; `balance` is in billed segments. Push addresses of its own go before those of all accounts."""
 
     account: str = Field(min_length=1)
     password: SecretStr
     balance: int = Field(1_000_000_000, ge=0)
+    receipt_url: PushUrl = ""
+    uplink_url: PushUrl = ""
 
 
 def _demo_accounts() -> list[ChuangLanAccount]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -50,6 +51,14 @@ Callback: TypeAlias = Receipt | Uplink
 log = telemetry.logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Read callbacks, of accounts for mainland China and of international ones: they write phones differently."""
+
+    mainland: Callbacks
+    international: Callbacks
+
+
 class CallbackHandler:
     """Handles items of the inbox, a batch at a time."""
 
@@ -57,13 +66,13 @@ class CallbackHandler:
         self,
         dispatches: SmsDispatches,
         cost_center: CostCenter,
-        callbacks: Callbacks,
+        readers: Readers,
         bus: Bus,
         giving_way: GivingWay,
     ) -> None:
         self._dispatches = dispatches
         self._cost_center = cost_center
-        self._callbacks = callbacks
+        self._readers = readers
         self._bus = bus
         self._giving_way = giving_way
 
@@ -76,7 +85,7 @@ class CallbackHandler:
         malformed: list[tuple[bytes, MalformedCallbackError]] = []
         for position, item in enumerate(items):
             try:
-                callback = _read(item.body, self._callbacks)
+                callback = _read(item.body, self._readers)
             except MalformedCallbackError as error:
                 malformed.append((item.body, error))
                 continue
@@ -149,12 +158,12 @@ class ReceiptPull:
                 log.warning("pull failed", account=account.name, reason=error.reason, code=error.code)
 
     async def _pull(self, account: Account) -> None:
-        for pull in (account.provider.pull_receipts, account.provider.pull_uplinks):
+        for kind, pull in (("receipt", account.provider.pull_receipts), ("uplink", account.provider.pull_uplinks)):
             for _ in range(_PULLS_MAX):
                 pulled: Pulled[Any] = await pull()
                 self._bodies += [encode(item) for item in pulled.items]
                 self._malformed += [
-                    Message(json.dumps(dict(item.fields)).encode(), {DEAD_REASON_HEADER: str(item.error)})
+                    Message(_encode_row(kind, account, item.fields), {DEAD_REASON_HEADER: str(item.error)})
                     for item in pulled.malformed
                 ]
                 await self._keep()
@@ -173,25 +182,49 @@ class ReceiptPull:
 def encode(callback: Callback) -> bytes:
     """Write a pulled callback as an item of the inbox."""
     kind = "receipt" if isinstance(callback, Receipt) else "uplink"
-    now_ms = time.time_ns() // 1_000_000
-    return json.dumps({"kind": kind, "received_at_ms": now_ms, "value": dataclasses.asdict(callback)}).encode()
+    return json.dumps({"kind": kind, "received_at_ms": _now_ms(), "value": dataclasses.asdict(callback)}).encode()
 
 
-def _read(body: bytes, callbacks: Callbacks) -> Callback:
-    """Read an item: a push as it came, or a pulled callback. Raises MalformedCallbackError."""
+def _encode_row(kind: str, account: Account, row: Mapping[str, str]) -> bytes:
+    """Write a row of a pull that could not be read as an item of the inbox: a later version may read it."""
+    item = {
+        "kind": kind,
+        "received_at_ms": _now_ms(),
+        "account": account.name,
+        "international": account.international,
+        "row": dict(row),
+    }
+    return json.dumps(item).encode()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _read(body: bytes, readers: Readers) -> Callback:
+    """Read an item: a push as it came, a row as it was pulled, or a pulled callback. Raises MalformedCallbackError."""
     try:
         item = json.loads(body)
-        kind, query, value = item["kind"], item.get("query"), item.get("value")
+        kind, query, row, value = item["kind"], item.get("query"), item.get("row"), item.get("value")
+        international = item.get("international", False)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise MalformedCallbackError("item", "is not an item of the inbox") from None
     if value is not None:
         return _pulled(kind, value)
+    callbacks = readers.international if international else readers.mainland
+    if kind not in ("receipt", "uplink"):  # it may be a list, which no set takes
+        raise MalformedCallbackError("kind", "is neither receipt nor uplink")
+    if row is not None:
+        fields = _texts(row)
+        return callbacks.parse_pulled_receipt(fields) if kind == "receipt" else callbacks.parse_pulled_uplink(fields)
     parameters = dict(parse_qsl(str(query), keep_blank_values=True))
-    if kind == "receipt":
-        return callbacks.parse_receipt(parameters)
-    if kind == "uplink":
-        return callbacks.parse_uplink(parameters)
-    raise MalformedCallbackError("kind", "is neither receipt nor uplink")
+    return callbacks.parse_receipt(parameters) if kind == "receipt" else callbacks.parse_uplink(parameters)
+
+
+def _texts(row: object) -> dict[str, str]:
+    if not isinstance(row, dict) or not all(isinstance(text, str) for text in row.values()):
+        raise MalformedCallbackError("row", "is not a row of a pull")
+    return row
 
 
 def _pulled(kind: str, value: dict[str, Any]) -> Callback:

@@ -14,6 +14,7 @@ from mesh.batch import unpack
 from mesh.channel import Peer
 from mesh.coalesce import Coalescer, own
 from mesh.errors import DomainError
+from mesh.poison import handle_apart
 from mesh.timestamps import by_our_clock
 
 _BATCH_MAX = 500
@@ -77,6 +78,11 @@ class SmsDispatches:
             pending_max=_PENDING_MAX,
             pace_seconds=paces.after_sending_seconds,
         )
+
+    @property
+    def submit_seconds(self) -> int:
+        """How long a dispatch is held for its submission once its charge is recorded."""
+        return self._leases.submit_seconds
 
     async def aclose(self) -> None:
         """Take nothing more, and finish what was taken."""
@@ -145,7 +151,13 @@ class SmsDispatches:
         held = set((await self._peer.call(self._stub.RecordCharges, request)).dispatch_ids)
         return [charge.dispatch_id in held for charge in charges]
 
-    async def _record_submissions(self, submissions: Sequence[sms_pb2.DispatchSubmission]) -> list[None]:
+    async def _record_submissions(
+        self, submissions: Sequence[sms_pb2.DispatchSubmission]
+    ) -> Sequence[BaseException | None]:
+        # They hold a provider's words: what the database takes one of them ill for is no other's fault.
+        return await handle_apart(self._record_together, submissions, lambda error: error)
+
+    async def _record_together(self, submissions: Sequence[sms_pb2.DispatchSubmission]) -> list[Exception | None]:
         request = sms_pb2.RecordSubmissionsRequest(consumer=self._leases.consumer, submissions=submissions)
         await self._peer.call(self._stub.RecordSubmissions, request)
         return [None] * len(submissions)

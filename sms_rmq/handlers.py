@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 from prometheus_client import Counter
 
@@ -41,8 +41,10 @@ from sms_rmq.providers.port import (
 
 _IDS_PER_CLAIM = 500
 _RETRY = RetryPolicy(first_delay_seconds=2, delay_seconds_max=120)
-_RECORD_ATTEMPTS = 8
+_ATTEMPTS_MAX = 8
+_PAUSE_SECONDS_MAX = 5
 
+Result = TypeVar("Result")
 Claim: TypeAlias = Callable[[Sequence[int]], Awaitable[list[sms_pb2.Dispatch]]]
 
 _outcomes = Counter("sms_dispatch_outcomes_total", "Dispatches by what became of them", ["type", "outcome"])
@@ -131,9 +133,10 @@ class DispatchHandler:
         if outcome is not None:
             # Not worth patience: when the lease is over, whoever takes the dispatch up decides anew.
             await self._dispatches.record_submission(outcome)
-        elif await self._dispatches.record_charge(dispatch):
-            outcome = refusal or _recorded(dispatch, await self._accounts.submit(_submission(dispatch)))
-            await self._record(outcome)
+        elif await self._patiently(lambda: self._dispatches.record_charge(dispatch)):
+            recorded = refusal or _recorded(dispatch, await self._accounts.submit(_submission(dispatch)))
+            await self._patiently(lambda: self._dispatches.record_submission(recorded))
+            outcome = recorded
         else:
             return None
         _outcomes.labels(_type(dispatch), sms_pb2.DispatchOutcome.Name(outcome.outcome)).inc()
@@ -169,17 +172,23 @@ class DispatchHandler:
             return _outcome(dispatch, sms_pb2.DISPATCH_OUTCOME_UNPAID, error.reason)
         return None
 
-    async def _record(self, outcome: sms_pb2.DispatchSubmission) -> None:
-        """Record what the provider answered; while sms_rpc restarts, patiently, because nobody else knows it."""
-        for attempt in range(1, _RECORD_ATTEMPTS + 1):
+    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Make a call of sms_rpc; while that restarts, again: nobody else knows what was submitted, or was not yet.
+
+        Not for longer than a submission is held, for then the sweep has made its outcome unknown. Raises DomainError.
+        """
+        held_until = time.monotonic() + self._dispatches.submit_seconds
+        attempt = 1
+        while True:
             try:
-                await self._dispatches.record_submission(outcome)
+                return await call()
             except DomainError as error:
-                if not error.is_retryable or attempt == _RECORD_ATTEMPTS:
+                pause_seconds = min(attempt, _PAUSE_SECONDS_MAX)
+                is_in_time = time.monotonic() + pause_seconds < held_until
+                if not error.is_retryable or attempt == _ATTEMPTS_MAX or not is_in_time:
                     raise
-                await asyncio.sleep(min(attempt, 5))
-            else:
-                return
+            await asyncio.sleep(pause_seconds)
+            attempt += 1
 
     async def _tell_cost_center(self, dispatch: sms_pb2.Dispatch) -> None:
         """Report the outcome. A refusal is final: somebody reported before, and that stands."""

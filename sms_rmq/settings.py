@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from mesh.settings import CommaSeparated, RmqSettings
 from sms_rmq.providers.port import SmsMode, SmsType
 from sms_rmq.providers.settings import BrandId, ProviderAccountSettings
+
+_RECORDING_SECONDS = 5
+"""What of the submit lease is left at least, when a provider's answer is there, to record it."""
 
 
 class Settings(RmqSettings):
@@ -60,10 +63,27 @@ class Settings(RmqSettings):
     )
     claim_lease_seconds: int = Field(30, ge=5, le=3600, description="How long a claim holds until it is paid")
     submit_lease_seconds: int = Field(
-        60, ge=5, le=3600, description="How long a submission may take before its outcome is unknown"
+        60,
+        ge=5,
+        le=3600,
+        description="How long a submission may take before its outcome is unknown; "
+        f"at least wait_seconds_max + timeout_seconds of every account + {_RECORDING_SECONDS}",
     )
 
     @field_validator("brands", "except_brands", "types", "modes", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("submit_lease_seconds")
+    @classmethod
+    def _outlasts_a_submission(cls, value: int, info: ValidationInfo) -> int:
+        # Else the sweep makes unknown what is being submitted, and its answer changes nothing any more.
+        for account in info.data.get("provider_accounts", ()):
+            least = account.wait_seconds_max + account.timeout_seconds + _RECORDING_SECONDS
+            if value < least:
+                raise ValueError(
+                    f"must be at least {least:g}: wait_seconds_max and timeout_seconds of the account {account.name},"
+                    f" and {_RECORDING_SECONDS} s to record its answer"
+                )
+        return value

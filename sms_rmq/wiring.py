@@ -12,7 +12,7 @@ from mesh.inbox import Inbox, InboxConsumer, InboxOptions
 from mesh.process import name_of_this_start
 from mesh.redis_connection import connect_redis
 from mesh.worker import Worker
-from sms_rmq.callbacks import INBOX_NAME, CallbackHandler, CallbackRequeue, ReceiptPull
+from sms_rmq.callbacks import INBOX_NAME, CallbackHandler, CallbackRequeue, Readers, ReceiptPull
 from sms_rmq.clients import CostCenter, Leases, Paces, SmsDispatches
 from sms_rmq.consumer import routes, sweeps
 from sms_rmq.handlers import DispatchHandler
@@ -52,7 +52,8 @@ async def main(settings: Settings, stop: asyncio.Event) -> None:
         )
         group.create_task(worker.run(stop, settings.drain_seconds))
         if settings.receipts:
-            handler = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), bus, giving_way)
+            readers = Readers(ChuangLanCallbacks(), ChuangLanCallbacks(international=True))
+            handler = CallbackHandler(dispatches, cost_center, readers, bus, giving_way)
             # One list at a time: while it is worked off the others fill up, and fewer, larger batches cost less.
             options = InboxOptions(batch_max=_RECEIPTS_AT_ONCE, concurrency=1, pace_seconds=paces.after_sending_seconds)
             group.create_task(InboxConsumer(inbox, handler.handle, options).run(stop, settings.drain_seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,6 +30,8 @@ _EVENTS = {
     ReceiptVerdict.DELIVERED: RecordEvent.DELIVER,
     ReceiptVerdict.UNDELIVERED: RecordEvent.UNDELIVER,
 }
+_MAINLAND_PREFIX = "+86"
+_MAINLAND_PHONE = re.compile(r"\+86(1[0-9]{10})")
 _UNPAID = frozenset({RecordStatus.ACCEPTED, RecordStatus.QUEUED})
 
 
@@ -86,10 +89,20 @@ async def _find(connection: AsyncConnection, receipts: Sequence[Receipt]) -> dic
         if receipt not in found and receipt.dispatch_id in singles:
             by_dispatch.setdefault(receipt.dispatch_id, []).append(receipt)
     for dispatch_id, waiting in by_dispatch.items():
-        phones = [receipt.phone for receipt in waiting]
-        records = await _read_of_dispatch(connection, singles[dispatch_id], phones)
-        found.update({receipt: records[receipt.phone] for receipt in waiting if receipt.phone in records})
+        first = singles[dispatch_id]
+        phones = {receipt: _phone_of(receipt, first) for receipt in waiting}
+        records = await _read_of_dispatch(connection, first, list(phones.values()))
+        found.update({receipt: records[phone] for receipt, phone in phones.items() if phone in records})
     return found
+
+
+def _phone_of(receipt: Receipt, first: Record) -> str:
+    """The phone that a receipt is about. All of a dispatch are inside mainland China or all outside.
+
+    An international account that pushes where others do has its +1 415 555 2671 read as +86 14155552671.
+    """
+    misread = _MAINLAND_PHONE.fullmatch(receipt.phone)
+    return f"+{misread[1]}" if misread and not first.phone.startswith(_MAINLAND_PREFIX) else receipt.phone
 
 
 _RECORDS_OF_DISPATCH = select_in(record, "phone").where(

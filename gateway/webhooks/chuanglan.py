@@ -11,6 +11,7 @@ import hmac
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Protocol
 from urllib.parse import unquote_plus
@@ -27,6 +28,10 @@ INBOX_NAME = "sms.receipts"
 """The Redis lists that sms_rmq takes receipts and uplinks from."""
 
 PATH = "/webhooks/chuanglan/{secret}/{kind}"
+INTERNATIONAL_PATH = "/webhooks/chuanglan/{secret}/international/{kind}"
+"""Where international accounts push: 14155552671 is a phone in the USA to them, and one of mainland China to others,
+and nothing in a push says whose it is."""
+
 PUSH_BYTES_MAX = 16 << 10
 PARAMETERS_MAX = 64
 _BODY_SECONDS_MAX = 5.0
@@ -65,9 +70,13 @@ class ChuanglanWebhook:
         self._inbox = inbox
 
     def endpoints(self) -> list[Endpoint]:
-        return [endpoint(method, PATH, self._handle) for method in ("GET", "POST")]
+        return [
+            endpoint(method, path, partial(self._handle, international=international))
+            for path, international in ((PATH, False), (INTERNATIONAL_PATH, True))
+            for method in ("GET", "POST")
+        ]
 
-    async def _handle(self, request: Request, values: Sequence[str]) -> Answer:
+    async def _handle(self, request: Request, values: Sequence[str], *, international: bool) -> Answer:
         """Check who pushes, keep the push, answer. Refuses with 404 (secret), 403 (sender), 413 (size)."""
         secret, kind = values
         if not _same(self._access.secret, secret) or kind not in _KINDS:
@@ -75,7 +84,12 @@ class ChuanglanWebhook:
         self._check_address(request)
         query = await _read_query(request)
         self._check_sender(query)
-        item = {"kind": kind, "received_at_ms": time.time_ns() // 1_000_000, "query": _without_password(query)}
+        item = {
+            "kind": kind,
+            "received_at_ms": time.time_ns() // 1_000_000,
+            "international": international,
+            "query": _without_password(query),
+        }
         try:
             async with asyncio.timeout(_KEEP_SECONDS_MAX):
                 await self._inbox.push(orjson.dumps(item))

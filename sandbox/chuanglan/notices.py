@@ -80,8 +80,8 @@ class NoticeCounts:
 class NoticeDesk(Generic[NoticeT]):
     """Pushes the notices of one sort and keeps those that nobody took."""
 
-    def __init__(self, settings: Settings, queue: DeliveryQueue, pusher: Pusher, target: Callable[[], str]) -> None:
-        """Take where to push as a function, because the address may change at run time; "" means pull only."""
+    def __init__(self, settings: Settings, queue: DeliveryQueue, pusher: Pusher, target: Callable[[str], str]) -> None:
+        """Take where to push by account, as a function, because addresses may change at run time; "": pull only."""
         self._queue = queue
         self._pusher = pusher
         self._target = target
@@ -126,7 +126,7 @@ class NoticeDesk(Generic[NoticeT]):
 
     async def push(self, notice: NoticeT) -> bool:
         """Push once, note the answer in the notice's history, and tell whether no further attempt is needed."""
-        target = self._target()
+        target = self._target(notice.account)
         if not target:
             self.keep_for_pull(notice)
             return True

@@ -30,8 +30,11 @@ class ChuangLan:
     def __init__(self, world: World) -> None:
         """Build the provider on what every vendor shares."""
         settings, targets = world.settings, world.targets
+        own = {each.account: each for each in settings.chuanglan_accounts}
         self._platform = _build_platform(
-            world, lambda: targets.chuanglan_receipt_url, lambda: targets.chuanglan_uplink_url
+            world,
+            lambda account: own[account].receipt_url or targets.chuanglan_receipt_url,
+            lambda account: own[account].uplink_url or targets.chuanglan_uplink_url,
         )
         self._api = ChuangLanApi(
             self._platform, CallFaults(world.board, Waiting(world.stopping, settings.hang_seconds_max))
@@ -47,7 +50,9 @@ class ChuangLan:
         return {**self._api.stats(), **self._platform.stats()}
 
 
-def _build_platform(world: World, receipt_target: Callable[[], str], uplink_target: Callable[[], str]) -> Platform:
+def _build_platform(
+    world: World, receipt_target: Callable[[str], str], uplink_target: Callable[[str], str]
+) -> Platform:
     settings = world.settings
     receipts = NoticeDesk[Receipt](settings, world.queue, world.pusher, receipt_target)
     return Platform(

@@ -24,15 +24,15 @@ class Account:
         self.name = settings.name
         self.provider = provider
         self.circuit = circuit
+        self.international = settings.international
         self._types = settings.types
         self._brands = settings.brands
-        self._international = settings.international
         self._throttle = throttle
         self._meters = metrics.AccountMeters(settings.name)
 
     def carries(self, sms_type: SmsType, *, mainland: bool) -> bool:
         """Tell whether messages of this type and destination go by this account."""
-        return sms_type in self._types and mainland != self._international
+        return sms_type in self._types and mainland != self.international
 
     def names(self, brand_id: int) -> bool:
         """Tell whether the account is one of this brand's own."""

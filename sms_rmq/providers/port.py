@@ -184,10 +184,16 @@ class Provider(Protocol):
 
 
 class Callbacks(Protocol):
-    """Reads what a provider pushes. `query` holds the parameters of the push, decoded."""
+    """Reads callbacks of one kind of account: `query` is the parameters of a push, decoded, `row` is one of a pull."""
 
     def parse_receipt(self, query: Mapping[str, str]) -> Receipt:
         """Read a receipt. Raises `MalformedCallbackError`."""
 
     def parse_uplink(self, query: Mapping[str, str]) -> Uplink:
+        """Read an uplink. Raises `MalformedCallbackError`."""
+
+    def parse_pulled_receipt(self, row: Mapping[str, str]) -> Receipt:
+        """Read a receipt. Raises `MalformedCallbackError`."""
+
+    def parse_pulled_uplink(self, row: Mapping[str, str]) -> Uplink:
         """Read an uplink. Raises `MalformedCallbackError`."""

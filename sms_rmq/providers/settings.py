@@ -26,7 +26,11 @@ class ProviderAccountSettings(BaseModel):
         frozenset({"verification", "notification", "marketing"}), min_length=1, description="Types it carries"
     )
     brands: frozenset[BrandId] = Field(frozenset(), description="Brands it carries; empty: every brand")
-    international: bool = Field(False, description="Carries numbers outside mainland China instead of those inside")
+    international: bool = Field(
+        False,
+        description="Carries numbers outside mainland China instead of those inside; it has to push to "
+        "`/webhooks/chuanglan/{secret}/international/...` of the gateway",
+    )
 
     base_url: HttpUrl = Field(description="Scheme, host and port of the provider")
     account: str = Field(min_length=1, max_length=64, description="Name of the API account")

@@ -32,7 +32,7 @@ async def healed(chain: Chain) -> AsyncIterator[Chain]:
 FAST = {
     "gateway": {"BRANDMESH_RATE_PER_SECOND": "10000", "BRANDMESH_RATE_BURST": "10000"},
     "sandbox": {"BRANDMESH_SANDBOX_CHUANGLAN_PUSH_RETRY_SECONDS": "1"},
-    "sms_rmq": {"BRANDMESH_CLAIM_LEASE_SECONDS": "5", "BRANDMESH_SUBMIT_LEASE_SECONDS": "8"},
+    "sms_rmq": {"BRANDMESH_CLAIM_LEASE_SECONDS": "5", "BRANDMESH_SUBMIT_LEASE_SECONDS": "30"},
     "messagecenter_rmq": {"BRANDMESH_SEND_TIMEOUT_SECONDS": "6", "BRANDMESH_LEASE_SECONDS": "12"},
     "costcenter_rmq": {"BRANDMESH_REPLAY_AFTER_SECONDS": "3", "BRANDMESH_SWEEP_SECONDS": "1"},
 }

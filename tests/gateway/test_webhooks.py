@@ -33,10 +33,11 @@ async def pushed(valkey: EmbeddedValkey) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("kind", ["receipt", "uplink"])
+@pytest.mark.parametrize("between", ["", "international/"])
 async def test_push_is_kept_as_it_came_and_answered(
-    served: Served, valkey: EmbeddedValkey, method: str, kind: str
+    served: Served, valkey: EmbeddedValkey, method: str, kind: str, between: str
 ) -> None:
-    path = f"/webhooks/chuanglan/s3cret/{kind}"
+    path = f"/webhooks/chuanglan/s3cret/{between}{kind}"
     query = f"{SENDER}&{FIGURES}"
     if method == "GET":
         status, answer, _ = await ask(served, method, f"{path}?{query}", headers={})
@@ -46,6 +47,7 @@ async def test_push_is_kept_as_it_came_and_answered(
     assert (status, answer) == (200, {"clcode": "000000"})
     (item,) = await pushed(valkey)
     assert item["kind"] == kind
+    assert item["international"] == bool(between)
     assert item["query"] == f"receiver=receiver-1&{FIGURES}"
     assert abs(item["received_at_ms"] / 1000 - time.time()) < 60
 
@@ -57,6 +59,11 @@ async def test_push_is_kept_as_it_came_and_answered(
         (f"/webhooks/chuanglan/S3CRET/receipt?{SENDER}", 404),
         (f"/webhooks/chuanglan/s3cret/other?{SENDER}", 404),
         (f"/webhooks/chuanglan/s3cret?{SENDER}", 404),
+        (f"/webhooks/chuanglan/s3cret/international?{SENDER}", 404),
+        (f"/webhooks/chuanglan/s3cret/international/other?{SENDER}", 404),
+        (f"/webhooks/chuanglan/s3cret/national/receipt?{SENDER}", 404),
+        (f"/webhooks/chuanglan/wrong/international/receipt?{SENDER}", 404),
+        (f"/webhooks/chuanglan/s3cret/international/receipt?{SENDER}x", 403),
         (f"{RECEIPT}?receiver=receiver-1&pswd=wrong", 403),
         (f"{RECEIPT}?receiver=wrong&pswd=password-1", 403),
         (f"{RECEIPT}?receiver=receiver-1", 403),

@@ -11,6 +11,7 @@ from tests.sandbox.harness import (
     SIGNATURE,
     Customer,
     Sandbox,
+    account,
     credentials,
     eventually,
     quick_settings,
@@ -132,9 +133,9 @@ async def test_an_answer_that_never_comes_counts_as_a_failed_attempt(customer: C
         await sandbox.send()
 
         await eventually(sandbox.settled, "the attempts are used up")
-        assert len(customer.received) == 3
         [message] = await sandbox.messages()
-        assert "Timeout" in str(rows(section(message["receipt"])["pushes"])[0]["answer"])
+        pushes = rows(section(message["receipt"])["pushes"])
+        assert [str(each["answer"]).partition(":")[0] for each in pushes] == ["TimeoutError"] * 3
 
 
 async def test_without_an_address_receipts_wait_to_be_pulled_by_their_account() -> None:
@@ -189,6 +190,18 @@ async def test_receipts_beyond_the_pending_bound_are_left_to_be_pulled(customer:
 
         assert [row["mobile"] for row in await sandbox.pull("report")] == ["13800000003"]
         await eventually(lambda: len(customer.received) == 2, "the other two are pushed")
+
+
+async def test_an_account_with_addresses_of_its_own_pushes_there(customer: Customer) -> None:
+    own = {"receipt_url": f"{customer.url}/own/receipt", "uplink_url": f"{customer.url}/own/uplink"}
+    accounts = [account("N1000001", 100), account(OTHER_ACCOUNT, 100).model_copy(update=own)]
+    async with running_sandbox(quick_settings(chuanglan_accounts=accounts)) as sandbox:
+        await sandbox.push_to(customer)
+        for name in ("N1000001", OTHER_ACCOUNT):
+            await sandbox.send(**credentials() | {"account": name})
+            await sandbox.post("/admin/uplink", {"mobile": PHONE, "msg": "TD", "account": name})
+        await eventually(lambda: len(customer.received) == 4, "everything is pushed")
+    assert sorted(each.path for each in customer.received) == ["/own/receipt", "/own/uplink", "/receipt", "/uplink"]
 
 
 async def test_an_address_with_a_query_of_its_own_keeps_it(sandbox: Sandbox, customer: Customer) -> None:

@@ -23,7 +23,7 @@ from mesh.redis_connection import connect_redis
 from mesh.worker import Outcome, Route
 from mesh.worker.batch import work
 from sms_rmq import consumer as sms_consumer
-from sms_rmq.callbacks import CallbackHandler, CallbackRequeue, encode
+from sms_rmq.callbacks import CallbackHandler, CallbackRequeue, Readers, encode
 from sms_rmq.clients import CostCenter, Leases, Paces, SmsDispatches
 from sms_rmq.handlers import DispatchHandler
 from sms_rmq.providers.accounts import Account, ProviderAccounts
@@ -198,7 +198,8 @@ async def open_process(
     cost_center = await stack.enter_async_context(aclosing(CostCenter(mesh.center_peer, _NO_PACES)))
     giving_way = GivingWay(giving_way_seconds, beside_hurried_max=4)
     handler = DispatchHandler(dispatches, cost_center, ProviderAccounts(accounts), giving_way, mesh.clock.seconds)
-    callbacks = CallbackHandler(dispatches, cost_center, ChuangLanCallbacks(), mesh.bus, giving_way)
+    readers = Readers(ChuangLanCallbacks(), ChuangLanCallbacks(international=True))
+    callbacks = CallbackHandler(dispatches, cost_center, readers, mesh.bus, giving_way)
     redis = connect_redis("redis://127.0.0.1:9", "nobody")
     stack.push_async_callback(redis.aclose)
     requeue = CallbackRequeue(Inbox(redis, "sms.receipts", 1))

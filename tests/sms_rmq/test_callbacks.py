@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import grpc
@@ -29,9 +31,12 @@ from sms_rmq.providers.port import (
     Uplink,
     Verdict,
 )
-from tests.sms_rmq.chain import Chain, receipt
+from tests.sms_rmq.chain import Chain, receipt, running_chain
 from tests.sms_rmq.provider import ScriptedProvider
 from tests.sms_rpc.harness import BRAND, e164, phone, refused
+
+IN_THE_USA = "13802012345"
+"""As an international account writes it. From any other account it is a phone of mainland China."""
 
 AWAY = grpc.StatusCode.ABORTED
 TAKEN = pb.SMS_STATUS_DELIVERED
@@ -57,13 +62,16 @@ def inbox(redis: Redis) -> Inbox:
     return Inbox(redis, INBOX_NAME, 1)
 
 
-def push(kind: str, **query: object) -> bytes:
-    """Write an item as the gateway's webhook does."""
-    return json.dumps({"kind": kind, "received_at_ms": 1, "query": urlencode(query)}).encode()
+def push(kind: str, *, international: bool | None = None, **query: object) -> bytes:
+    """Write an item as the gateway's webhook does; one of before did not say whether the account is international."""
+    item: dict[str, object] = {"kind": kind, "received_at_ms": 1, "query": urlencode(query)}
+    if international is not None:
+        item["international"] = international
+    return json.dumps(item).encode()
 
 
 def pushed_receipt(message_id: int, status: str = "DELIVRD", number: int = 1, **changes: object) -> bytes:
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "msgid": "26112115004712345",
         "uid": message_id,
         "mobile": phone(number),
@@ -75,7 +83,7 @@ def pushed_receipt(message_id: int, status: str = "DELIVRD", number: int = 1, **
 
 
 def pushed_uplink(text: str, number: int = 1, **changes: object) -> bytes:
-    fields: dict[str, object] = {"mobile": phone(number), "msg": text, "destcode": "10690000", "moTime": "2611211500"}
+    fields: dict[str, Any] = {"mobile": phone(number), "msg": text, "destcode": "10690000", "moTime": "2611211500"}
     return push("uplink", **(fields | changes))
 
 
@@ -134,6 +142,38 @@ async def test_pushed_uplinks_are_kept_and_an_unsubscribe_blocks(chain: Chain) -
         await chain.mesh.send(phone(1), phone(2), type=pb.SMS_TYPE_MARKETING)
 
 
+@pytest_asyncio.fixture
+async def abroad(tmp_path: Path, chain: Chain) -> AsyncIterator[Chain]:
+    """A chain whose brand may send abroad, by an international account."""
+    del chain  # for its logs alone
+    (tmp_path / "abroad").mkdir()
+    async with running_chain(tmp_path / "abroad", international=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("international", [True, False], ids=["its own path", "the path of others"])
+async def test_a_receipt_of_an_international_account_settles_its_message(abroad: Chain, *, international: bool) -> None:
+    (single,) = await abroad.send(f"+{IN_THE_USA}")
+    at_home, away = await abroad.send(phone(1), "+14155552672")
+    await abroad.work()
+    bodies = [
+        pushed_receipt(single, mobile=IN_THE_USA, international=international),
+        pushed_receipt(away, "UNDELIV", mobile="14155552672", international=international),
+        pushed_receipt(at_home, mobile="14155552672"),
+        pushed_receipt(at_home),
+    ]
+    assert await handle(abroad, *bodies) == [True] * 4
+    assert await abroad.mesh.statuses(single, at_home, away) == ["DELIVERED", "DELIVERED", "FAILED"]
+    await abroad.ends(2)
+
+
+async def test_an_unsubscribe_from_abroad_blocks_the_phone_that_sent_it(abroad: Chain) -> None:
+    await abroad.send(f"+{IN_THE_USA}", f"+86{IN_THE_USA}")
+    await abroad.work()
+    await handle(abroad, pushed_uplink("TD", mobile=IN_THE_USA, international=True))
+    assert await blocked(abroad) == [f"+{IN_THE_USA}"]
+
+
 MALFORMED = [
     b"",
     b"\xff",
@@ -147,7 +187,13 @@ MALFORMED = [
     b'{"kind": "receipt", "value": {"verdict": "maybe"}}',
     b'{"kind": "uplink", "value": {"text": "TD"}}',
     b'{"kind": "uplink", "value": 7}',
+    b'{"kind": "receipt", "row": []}',
+    b'{"kind": "receipt", "row": {"uid": 1}}',
+    b'{"kind": "other", "row": {}}',
+    b'{"kind": ["receipt"], "query": ""}',
     push("uplink", mobile="", msg="TD"),
+    pushed_uplink("T\0D"),
+    pushed_receipt(1, msgid="1\0"),
     pushed_receipt(0),
     pushed_receipt(1 << 63),
     pushed_receipt(1, status=""),
@@ -224,6 +270,49 @@ async def test_dead_letters_that_are_put_back_go_through_the_inbox_again(chain: 
     claim = await inbox.claim(0, 10, 30)
     assert claim is not None
     assert [item.body for item in claim.items] == MALFORMED[:3]
+
+
+async def put_back(chain: Chain, inbox: Inbox) -> Sequence[InboxOutcome]:
+    """Requeue all dead letters, and handle what comes of that."""
+    await chain.mesh.bus.requeue_dead(CALLBACK_QUEUE, 100)
+    deliveries = await chain.mesh.bus.receive(CALLBACK_QUEUE, 100, 30)
+    await CallbackRequeue(inbox).handle(CALLBACK_QUEUE, deliveries)
+    return await handle(chain, *await take(inbox))
+
+
+@pytest.mark.parametrize("international", [True, False])
+async def test_pulled_rows_that_could_not_be_read_are_read_when_they_are_put_back(
+    abroad: Chain, inbox: Inbox, *, international: bool
+) -> None:
+    """As by a later version, which reads what this one did not."""
+    number = f"+{IN_THE_USA}" if international else f"+86{IN_THE_USA}"
+    (message_id,) = await abroad.send(number)
+    await abroad.work()
+    receipt_row = {"uid": str(message_id), "mobile": IN_THE_USA, "msgId": "1", "status": "DELIVRD", "length": "1"}
+    uplink_row = {"mobile": IN_THE_USA, "messageContent": "TD", "destCode": "10690000", "moTime": "2611211500"}
+    error = MalformedCallbackError("mobile", "is no phone number")
+    abroad.provider.receipts.append(Pulled([], [MalformedItem(receipt_row, error)]))
+    abroad.provider.receipts.append(Pulled([], []))
+    abroad.provider.uplinks.append(Pulled([], [MalformedItem(uplink_row, error)]))
+    account = abroad.accounts[international]
+    await ReceiptPull([account], inbox, abroad.mesh.bus).pull()
+    bodies = [json.loads(body) for body, _ in await letters(abroad)]
+    assert [(body["kind"], body["account"]) for body in bodies] == [("receipt", account.name), ("uplink", account.name)]
+    assert await put_back(abroad, inbox) == [True, True]
+    assert await letters(abroad) == []
+    assert await abroad.mesh.statuses() == ["DELIVERED"]
+    assert await blocked(abroad) == [number]
+
+
+async def test_a_pulled_row_that_still_cannot_be_read_is_a_dead_letter_again(chain: Chain, inbox: Inbox) -> None:
+    row = MalformedItem({"row": "17"}, MalformedCallbackError("uid", "is missing"))
+    chain.provider.receipts.append(Pulled([], [row]))
+    await ReceiptPull([chain.account], inbox, chain.mesh.bus).pull()
+    before = await letters(chain)
+    assert await put_back(chain, inbox) == [True]
+    after = await letters(chain)
+    assert [body for body, _ in after] == [body for body, _ in before]
+    assert after[0][1].startswith("status: ")
 
 
 # Pulls.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from brandmesh.sms.v1 import sms_pb2 as pb
 from mesh.bus.id_messages import publish_ids
 from mesh.bus.port import DEAD_REASON_HEADER, Message
+from mesh.testing import eventually
+from sms_rmq.clients import SmsDispatches
 from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Submission, Unknown, Verdict
 from tests.sms_rmq.chain import CLAIM_SECONDS, SUBMIT_SECONDS, Chain, Process, receipt
 from tests.sms_rmq.provider import PROVIDER_MESSAGE_ID
@@ -129,6 +132,21 @@ async def test_a_charge_that_could_not_be_recorded_is_paid_once(chain: Chain, wh
     fail("RecordCharges", AWAY)
     await chain.send()
     await chain.work()
+    assert await chain.mesh.statuses() == ["SUBMITTED"]
+    assert len(chain.provider.submissions) == 1
+    await chain.costs(1)
+    await chain.ends(1)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_charge_that_is_never_recorded_is_left_to_the_sweep(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr("sms_rmq.handlers._ATTEMPTS_MAX", 1)
+    fail = chain.mesh.faults.refuse if when == "before" else chain.mesh.faults.lose_answer
+    fail("RecordCharges", AWAY)
+    await chain.send()
+    await chain.work()
     assert chain.provider.submissions == []
     await chain.costs(1)
     await chain.go_on(SUBMIT_SECONDS)
@@ -139,6 +157,36 @@ async def test_a_charge_that_could_not_be_recorded_is_paid_once(chain: Chain, wh
         # It was noted that the message is being submitted, and nobody can tell any more that it was not.
         assert await chain.mesh.statuses() == ["UNKNOWN"]
         await chain.ends(0)
+
+
+@pytest.mark.parametrize(("code", "submit_seconds"), [(grpc.StatusCode.FAILED_PRECONDITION, SUBMIT_SECONDS), (AWAY, 1)])
+async def test_a_charge_is_not_recorded_again_where_that_helps_nobody(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, submit_seconds: int
+) -> None:
+    """What is refused stays refused, and once a submission is held no longer nothing may be submitted."""
+    monkeypatch.setattr(SmsDispatches, "submit_seconds", submit_seconds)
+    chain.mesh.faults.refuse("RecordCharges", code, code)
+    await chain.send()
+    await chain.work()
+    assert len(chain.mesh.faults.before["RecordCharges"]) == 1
+    assert chain.provider.submissions == []
+
+
+async def test_a_charge_that_is_recorded_again_too_late_submits_nothing(chain: Chain) -> None:
+    chain.mesh.faults.lose_answer("RecordCharges", AWAY)
+    (dispatch_id,) = await chain.send()
+    working = asyncio.create_task(chain.work())
+
+    async def is_noted() -> bool:
+        return await chain.mesh.states() == {dispatch_id: "SUBMITTING"}
+
+    await eventually(is_noted)
+    chain.mesh.clock.pass_seconds(SUBMIT_SECONDS)
+    await chain.sweep()
+    await working
+    assert chain.provider.submissions == []
+    assert await chain.mesh.statuses() == ["UNKNOWN"]
+    await chain.ends(0)
 
 
 async def test_a_charge_whose_answer_was_lost_is_asked_for_again_and_submitted(chain: Chain) -> None:
@@ -159,8 +207,35 @@ async def test_an_outcome_is_recorded_when_sms_rpc_is_back(chain: Chain, when: s
     await chain.ends(1)
 
 
+async def test_an_outcome_that_cannot_be_recorded_does_not_keep_others_from_it(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight answers come at once, and the database takes ill what one of them holds."""
+    monkeypatch.setattr("sms_rmq.handlers._ATTEMPTS_MAX", 1)
+    real = chain.first.dispatches._stub.RecordSubmissions
+
+    def record(request: pb.RecordSubmissionsRequest, **details: Any) -> Any:
+        if any(one.provider_message_id == "bad" for one in request.submissions):
+            chain.mesh.faults.refuse("RecordSubmissions", grpc.StatusCode.INTERNAL)
+        return real(request, **details)
+
+    monkeypatch.setattr(chain.first.dispatches._stub, "RecordSubmissions", record)
+    answering = asyncio.Barrier(8)
+
+    async def answer(submission: Submission) -> Outcome:
+        await answering.wait()
+        return Accepted("bad" if submission.recipients[0].phone_e164 == e164(3) else "good")
+
+    chain.provider.script.extend([answer] * 8)
+    ids = [(await chain.send(phone(number)))[0] for number in range(8)]
+    chain.mesh.bus.lose_everything()
+    await publish_ids(chain.mesh.bus, SINGLE_QUEUE, ids)
+    await chain.work()
+    assert await chain.mesh.statuses(*ids) == ["SUBMITTED"] * 3 + ["CHARGED"] + ["SUBMITTED"] * 4
+
+
 async def test_an_outcome_that_is_never_recorded_is_unknown(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sms_rmq.handlers._RECORD_ATTEMPTS", 1)
+    monkeypatch.setattr("sms_rmq.handlers._ATTEMPTS_MAX", 1)
     chain.mesh.faults.refuse("RecordSubmissions", AWAY)
     (message_id,) = await chain.send()
     await chain.work()

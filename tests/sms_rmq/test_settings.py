@@ -124,6 +124,38 @@ def test_a_process_without_an_account_is_refused(monkeypatch: pytest.MonkeyPatch
         Settings()
 
 
+@pytest.mark.parametrize(
+    ("lease", "account"),
+    [
+        ("21", {}),
+        ("", {"timeout_seconds": 60}),
+        ("25", {"wait_seconds_max": 10}),
+        ("35.5", {"timeout_seconds": 29}),
+    ],
+)
+def test_a_submit_lease_that_a_submission_may_outlast_is_refused(
+    monkeypatch: pytest.MonkeyPatch, lease: str, account: dict[str, float]
+) -> None:
+    (first,) = json.loads(ACCOUNTS)
+    accounts = [first, first | {"name": "slow"} | account]
+    monkeypatch.setenv("BRANDMESH_PROVIDER_ACCOUNTS", json.dumps(accounts))
+    if lease:
+        monkeypatch.setenv("BRANDMESH_SUBMIT_LEASE_SECONDS", lease)
+    with pytest.raises(ValidationError, match="submit_lease_seconds"):
+        Settings()
+
+
+def test_a_submit_lease_that_no_submission_outlasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRANDMESH_SUBMIT_LEASE_SECONDS", "22")
+    assert Settings().submit_lease_seconds == 22
+
+
+def test_a_refused_submit_lease_says_what_it_has_to_outlast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BRANDMESH_SUBMIT_LEASE_SECONDS", "8")
+    with pytest.raises(ValidationError, match="at least 22: wait_seconds_max and timeout_seconds of the account main"):
+        Settings()
+
+
 def test_the_password_of_an_account_is_not_shown() -> None:
     assert "secret" not in repr(Settings())
     assert "secret" not in Settings().model_dump_json()

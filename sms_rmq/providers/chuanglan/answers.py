@@ -12,6 +12,7 @@ import orjson
 
 from mesh.provider.circuit import Trouble
 from sms_rmq.providers.chuanglan.codes import BUSY_SECONDS, STOPPED_SECONDS, UNLISTED, Meaning, Policy
+from sms_rmq.providers.chuanglan.control_characters import has_control_character
 from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Unknown
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def read_text(fields: Fields, name: str, characters_max: int) -> str:
     text = str(value)
     if len(text) > characters_max:
         message = f"{name} has over {characters_max} characters"
+        raise UnreadableAnswerError(message)
+    if has_control_character(text):
+        message = f"{name} has a control character"
         raise UnreadableAnswerError(message)
     return text
 

@@ -1,6 +1,7 @@
 """Receipts and uplinks of ChuangLan V1, as they are pushed and as they are pulled.
 
-Text and lengths are held to what SmsDispatchService takes, since one item out of bounds would refuse its whole batch.
+Text and lengths are held to what SmsDispatchService takes and its database stores, since one item out of bounds would
+refuse its whole batch.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from sms_rmq.providers.chuanglan.control_characters import has_control_character
 from sms_rmq.providers.port import MalformedCallbackError, Receipt, Uplink, Verdict
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ def _text(fields: Mapping[str, str], name: str, characters_max: int) -> str:
     value = fields.get(name, "")
     if len(value) > characters_max:
         raise MalformedCallbackError(name, f"has over {characters_max} characters")
+    if has_control_character(value):
+        raise MalformedCallbackError(name, "has a control character")
     return value
 
 

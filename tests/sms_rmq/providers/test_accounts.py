@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from prometheus_client import REGISTRY
 
 from mesh.provider.circuit import Circuit, CircuitPolicy, CircuitState, Trouble
 from mesh.provider.rate_limit import Priority, Throttle, TokenBucket
+from sms_rmq.providers import wiring
 from sms_rmq.providers.accounts import Account, ProviderAccounts, priority_of
 from sms_rmq.providers.port import (
     Accepted,
@@ -24,6 +28,7 @@ from sms_rmq.providers.port import (
 )
 from sms_rmq.providers.settings import ProviderAccountSettings
 from sms_rmq.providers.wiring import open_provider_accounts
+from tests.mesh.provider.virtual_time import now, run
 from tests.sms_rmq.providers.conftest import SettingsMaker, SubmissionMaker
 from tests.sms_rmq.providers.scripted_server import hang_up, http, never, running
 
@@ -54,18 +59,30 @@ class ScriptedProvider:
         return Pulled([], [])
 
 
+class Clock:
+    """The time that a circuit goes by."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def account(
-    settings: ProviderAccountSettings, provider: ScriptedProvider | None = None, stop_seconds: float = 60
+    settings: ProviderAccountSettings,
+    provider: ScriptedProvider | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Account:
     throttle = Throttle(
-        TokenBucket(settings.requests_per_second, settings.reserved_share),
+        TokenBucket(settings.requests_per_second, settings.reserved_share, clock),
         settings.connections_max,
         settings.reserved_share,
         settings.wait_seconds_max,
         settings.waiting_max,
     )
-    policy = CircuitPolicy(2, open_seconds=30, stop_seconds=stop_seconds)
-    return Account(settings, provider or ScriptedProvider(Accepted("1")), Circuit(settings.name, policy), throttle)
+    policy = CircuitPolicy(2, open_seconds=30, stop_seconds=60)
+    circuit = Circuit(settings.name, policy, clock)
+    return Account(settings, provider or ScriptedProvider(Accepted("1")), circuit, throttle)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +171,17 @@ async def test_a_refused_account_is_not_called_again(
     assert (len(provider.submissions), stopped.circuit.reason) == (1, "ACCOUNT_NO_CREDIT")
 
 
-async def test_who_waited_while_the_account_was_refused_is_put_back(
+def test_who_waited_while_the_account_was_refused_is_put_back(
     make_settings: SettingsMaker, make_submission: SubmissionMaker
 ) -> None:
     provider = ScriptedProvider(RetryLater(60, "109", "ACCOUNT_NO_CREDIT", Trouble.ACCOUNT))
-    # A rate whose burst is two calls, so that the third and fourth wait.
-    stopped = account(make_settings(requests_per_second=20), provider)
-    outcomes = await asyncio.gather(*[stopped.submit(make_submission()) for _ in range(4)])
+
+    async def main() -> list[Outcome]:
+        # A rate whose burst is two calls, so that the third and fourth wait.
+        stopped = account(make_settings(requests_per_second=20), provider, now)
+        return await asyncio.gather(*[stopped.submit(make_submission()) for _ in range(4)])
+
+    outcomes = run(main)
     assert [outcome.reason for outcome in outcomes] == [*["ACCOUNT_NO_CREDIT"] * 2, *["PROVIDER_CIRCUIT_OPEN"] * 2]
     assert len(provider.submissions) == 2
 
@@ -177,18 +198,20 @@ async def test_rejected_messages_say_nothing_against_the_account(
     assert fine.circuit.state is CircuitState.CLOSED
 
 
-async def test_a_cancelled_probe_lets_another_try(
-    make_settings: SettingsMaker, make_submission: SubmissionMaker
-) -> None:
+def test_a_cancelled_probe_lets_another_try(make_settings: SettingsMaker, make_submission: SubmissionMaker) -> None:
     refused = RetryLater(60, "109", "ACCOUNT_NO_CREDIT", Trouble.ACCOUNT)
-    half_open = account(make_settings(), ScriptedProvider(refused, None, Accepted("1")), stop_seconds=0.01)
-    await half_open.submit(make_submission())
-    await asyncio.sleep(0.02)
-    probe = asyncio.ensure_future(half_open.submit(make_submission()))
-    await asyncio.sleep(0.01)
-    probe.cancel()
-    await asyncio.wait([probe])
-    assert await half_open.submit(make_submission()) == Accepted("1")
+
+    async def main() -> Outcome:
+        half_open = account(make_settings(), ScriptedProvider(refused, None, Accepted("1")), now)
+        await half_open.submit(make_submission())
+        await asyncio.sleep(60)
+        probe = asyncio.ensure_future(half_open.submit(make_submission()))
+        await asyncio.sleep(1)
+        probe.cancel()
+        await asyncio.wait([probe])
+        return await half_open.submit(make_submission())
+
+    assert run(main) == Accepted("1")
 
 
 async def test_a_cancelled_call_gives_its_turn_back(
@@ -235,14 +258,16 @@ async def test_submissions_are_counted_and_timed(
 
 
 async def test_wired_accounts_open_their_circuit_on_lost_calls(
-    make_settings: SettingsMaker, make_submission: SubmissionMaker
+    make_settings: SettingsMaker, make_submission: SubmissionMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = Clock()
+    monkeypatch.setattr(wiring, "Circuit", partial(Circuit, clock=clock))
     async with running(hang_up) as server:
-        settings = make_settings(server.url, circuit_failures_max=3, circuit_open_seconds=0.2)
+        settings = make_settings(server.url, circuit_failures_max=3, circuit_open_seconds=10)
         async with open_provider_accounts([settings]) as accounts:
             outcomes = [await accounts.submit(make_submission()) for _ in range(4)]
             server.answer = http({"code": "0", "msgId": "1"})
-            await asyncio.sleep(0.25)
+            clock.now += 10
             recovered = await accounts.submit(make_submission())
     assert [outcome.reason for outcome in outcomes] == [*["ANSWER_LOST"] * 3, "PROVIDER_CIRCUIT_OPEN"]
     assert (recovered, len(server.requests)) == (Accepted("1"), 4)
@@ -257,7 +282,7 @@ async def test_hanging_bulk_calls_do_not_hold_up_a_code(
             bulk = [asyncio.ensure_future(accounts.submit(make_submission(sms_type="marketing"))) for _ in range(10)]
             await server.asked(3)
             server.answer = http({"code": "0", "msgId": "1"})
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(10):
                 assert await accounts.submit(make_submission()) == Accepted("1")
             for call in bulk:
                 call.cancel()

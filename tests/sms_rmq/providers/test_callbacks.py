@@ -97,6 +97,9 @@ def test_names_a_missing_field(name: str) -> None:
         ("length", "1001"),
         ("status", "X" * 33),
         ("msgid", "1" * 65),
+        ("msgid", "1\x002"),
+        ("status", "DELIVRD\x00"),
+        ("status", "\x1bX"),
     ],
 )
 def test_names_a_field_that_the_record_could_not_hold(name: str, value: str) -> None:
@@ -154,6 +157,19 @@ def test_refuses_an_uplink_longer_than_the_record() -> None:
     with pytest.raises(MalformedCallbackError) as caught:
         CALLBACKS.parse_uplink(PUSHED_UPLINK | {"msg": "x" * 2001})
     assert caught.value.field == "msg"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("msg", "T\x00D"), ("msg", "\x1bTD"), ("destcode", "\x00"), ("moTime", "\x7f")]
+)
+def test_refuses_an_uplink_with_control_characters(name: str, value: str) -> None:
+    with pytest.raises(MalformedCallbackError) as caught:
+        CALLBACKS.parse_uplink(PUSHED_UPLINK | {name: value})
+    assert caught.value.field == name
+
+
+def test_an_uplink_may_have_lines() -> None:
+    assert CALLBACKS.parse_uplink(PUSHED_UPLINK | {"msg": "Yes,\r\n\tplease"}).content == "Yes,\r\n\tplease"
 
 
 FIELDS = st.dictionaries(

@@ -39,6 +39,9 @@ from tests.sms_rmq.providers.scripted_server import (
 
 ACCEPTING = http({"code": "0", "msgId": "00041010383624511", "time": "20251121104455", "errorMsg": ""})
 TRANSPORT, ACCOUNT = Trouble.TRANSPORT, Trouble.ACCOUNT
+NEVER_ENDS = {never, drip}
+"""What only a time-out ends: the others have time enough on a machine that stalls."""
+
 VARIABLE_TEXT = "【Blue Bay】Dear {$var}, table {$var}"
 
 
@@ -54,7 +57,8 @@ def submit_to(make_settings: SettingsMaker, make_submission: SubmissionMaker, ma
         answer: Answer, *phones: str, params: tuple[str, ...] | None = None, **settings: object
     ) -> Outcome:
         async with running(answer) as server:
-            provider = make_provider(make_settings(server.url, timeout_seconds=0.4, **settings))
+            timeout = {"timeout_seconds": 1} if answer in NEVER_ENDS else {}
+            provider = make_provider(make_settings(server.url, **timeout, **settings))
             return await provider.submit(make_submission(*phones, params=params))
 
     return submit
@@ -134,6 +138,9 @@ async def test_an_answer_lost_after_the_request_was_written_is_unknown(answer: A
         b'{"code":"0","msgId":["1"]}',
         b'{"code":"0","msgId":"' + b"1" * 65 + b'"}',
         b'{"code":"' + b"1" * 33 + b'"}',
+        rb'{"code":"0","msgId":"1\u00002"}',
+        rb'{"code":"103\u0000"}',
+        rb'{"code":"0","msgId":"\u001b1"}',
     ],
 )
 async def test_an_unreadable_answer_is_unknown(body: bytes, submit_to: Submit) -> None:
@@ -252,7 +259,7 @@ async def test_what_never_was_encrypted_can_be_sent_again(
 async def test_a_time_out_before_there_was_a_connection_can_be_sent_again(
     make_settings: SettingsMaker, make_submission: SubmissionMaker
 ) -> None:
-    slow, quick = aiohttp.ClientTimeout(total=0.5), aiohttp.ClientTimeout(total=0.1)
+    slow, quick = aiohttp.ClientTimeout(total=30), aiohttp.ClientTimeout(total=0.1)
     async with (
         running(never) as server,
         aiohttp.TCPConnector(limit=1) as connector,
@@ -263,8 +270,10 @@ async def test_a_time_out_before_there_was_a_connection_can_be_sent_again(
         first = asyncio.ensure_future(ChuangLan(settings, holding).submit(make_submission()))
         await server.asked(1)
         assert await ChuangLan(settings, waiting).submit(make_submission()) == UNREACHABLE
-        assert await first == Unknown("ANSWER_LOST", trouble=TRANSPORT)
+        assert not first.done()
         assert len(server.requests) == 1
+        first.cancel()
+        await asyncio.wait([first])
 
 
 async def test_a_cancelled_call_is_cancelled(
@@ -284,7 +293,7 @@ async def test_neither_secrets_nor_recipients_are_logged(
     with capture_logs() as lines:
         for answer in (hang_up, http({"code": "102", "errorMsg": "wrong password"}), http("<html>"), http("", 500)):
             async with running(answer) as server:
-                settings = make_settings(server.url, timeout_seconds=0.4)
+                settings = make_settings(server.url)
                 await make_provider(settings).submit(make_submission("+8613800138000"))
         await make_provider(make_settings(f"http://127.0.0.1:{closed_port()}")).submit(make_submission())
     written = json.dumps(lines) + repr(settings)
