@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from brandmesh.coupon.v1 import coupon_pb2 as pb
 from brandmesh.coupon.v1.coupon_pb2_grpc import CouponServiceStub
 from brandmesh.messaging.v1 import messaging_pb2
 from brandmesh.messaging.v1.messaging_pb2_grpc import MessageServiceStub
+from mesh.database import Database
 from mesh.errors import DomainError
 from mesh.timestamps import to_timestamp
 from order_rpc.coupon import tables
@@ -90,6 +93,16 @@ class Desk:
         request = messaging_pb2.ConsumeMessagesRequest(service="coupon", messages=messages)
         response = await self.process.peer.call(self.messages.ConsumeMessages, request)
         assert {one.status for one in response.results} == {messaging_pb2.CONSUMED_STATUS_SUCCEEDED}, response
+
+    @staticmethod
+    def pass_hours(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+        """Let it be later by the database's clock."""
+        now_ms_before = Database.now_ms
+
+        async def later_ms(database: Database, connection: AsyncConnection) -> int:
+            return await now_ms_before(database, connection) + hours * HOUR_MS
+
+        monkeypatch.setattr(Database, "now_ms", later_ms)
 
     async def expire(self, coupon: pb.Coupon) -> None:
         """Let the time of a coupon be over."""
