@@ -93,7 +93,7 @@ class Worker:
                 pause = _LOOK_PAUSE_SECONDS_FIRST
 
     def _takes(self, queue: str) -> bool:
-        return any(route.takes(queue) for route in self._routes)
+        return queue in self._queues or any(route.takes(queue) for route in self._routes)
 
     def _open_lane(self, lanes: Lanes, name: str, stop: asyncio.Event) -> bool:
         """Open a lane unless the queue has its full number, or one that will see the work anyway."""
