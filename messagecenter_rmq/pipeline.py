@@ -91,7 +91,7 @@ class Pipeline:
         try:
             if self._stop.is_set() or self._is_closed:
                 raise DomainError(grpc.StatusCode.UNAVAILABLE, "STOPPING", "this process stops; another takes over")
-            lease_ends_at = asyncio.get_running_loop().time() + self._lease_seconds
+            lease_ends_at = self._sender.loop_seconds() + self._lease_seconds
             for delivery in await self._records.claim([one.record_id for one in wanted]):
                 works |= self._begin(delivery, lease_ends_at)
         finally:

@@ -45,7 +45,7 @@ class SendLimits:
 class Sender:
     """Sends in the order in which it is asked to, to one account and to several each in its own.
 
-    A `lease_ends_at` is a time of the event loop's clock.
+    A `lease_ends_at` is a time of `loop_seconds`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Sender:
                 await self._records.record(outcomes)
                 break
             except DomainError as error:
-                if not error.is_retryable or _loop_seconds() + pause_seconds > lease_ends_at:
+                if not error.is_retryable or self.loop_seconds() + pause_seconds > lease_ends_at:
                     raise
             await asyncio.sleep(pause_seconds)
         for one in outcomes:
@@ -90,11 +90,16 @@ class Sender:
     def now_ms(self) -> int:
         return int(self._clock() * 1000)
 
+    @staticmethod
+    def loop_seconds() -> float:
+        """Read the clock that leases end by."""
+        return asyncio.get_running_loop().time()
+
     def _too_late(self, send: Send, lease_ends_at: float) -> pb.ImRecordOutcome | None:
         """Look again at what changes while a send waits for its turn: the time."""
         if expired(send.delivery, send.recipients[0], self.now_ms()):
             return outcome(send.recipients, pb.IM_OUTCOME_SKIPPED, EXPIRED)
-        if _loop_seconds() + self._limits.timeout_seconds > lease_ends_at:
+        if self.loop_seconds() + self._limits.timeout_seconds > lease_ends_at:
             return outcome(send.recipients, pb.IM_OUTCOME_RETRY, "LEASE_ENDS")
         return None
 
@@ -115,7 +120,3 @@ class Sender:
             if one.outcome == pb.IM_OUTCOME_SENT:
                 for _ in one.record_ids:
                     lateness.observe(late_seconds)
-
-
-def _loop_seconds() -> float:
-    return asyncio.get_running_loop().time()

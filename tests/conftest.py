@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 import mesh  # noqa: F401  # before grpc is imported: tests start processes
+
+# A machine that stalls for a second fails no property; `timeout` in pyproject.toml ends what hangs.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _CHAIN = "tests/chain/"
 

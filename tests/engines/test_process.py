@@ -14,6 +14,10 @@ import pytest
 from engines.process import Program, ServerFailedError, ServerProcess, run_to_end
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+ENDED_BY_SIGINT = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    " signal.signal(signal.SIGINT, signal.SIG_DFL); print('ready', flush=True); time.sleep(60)"
+)
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {DEAF!r}])"
 
 
@@ -28,10 +32,6 @@ def left_behind() -> list[psutil.Process]:
 
 async def never() -> bool:
     return False
-
-
-async def at_once() -> bool:
-    return True
 
 
 async def test_one_that_ends_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
@@ -56,8 +56,10 @@ async def test_one_that_does_not_stop_is_killed_and_told(tmp_path: Path) -> None
 
 
 async def test_it_is_ended_by_its_own_signal(tmp_path: Path) -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    server = await ServerProcess.start(python(tmp_path, code, stop_signal=signal.SIGINT), at_once)
+    async def is_ready() -> bool:
+        return "ready" in (tmp_path / "log" / "server.log").read_text()
+
+    server = await ServerProcess.start(python(tmp_path, ENDED_BY_SIGINT, stop_signal=signal.SIGINT), is_ready)
     await server.stop(seconds_max=10)
     await server.stop()
     await server.kill()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 
 import grpc
 import pytest
+from aiohttp import web
 from structlog.typing import EventDict
 
 from brandmesh.messagecenter.v1 import messagecenter_pb2 as pb
@@ -17,9 +19,10 @@ from mesh.channel import Peer
 from mesh.testing import eventually
 from messagecenter_rmq import pipeline as pipeline_module
 from messagecenter_rmq.planning import Plan, plan
+from messagecenter_rmq.sending import Sender
 from tests.messagecenter_rmq.chain import KITCHEN, LEASE_SECONDS, QUEUE, ROOM_PAD, Chain, Process
 from tests.messagecenter_rmq.deliveries import TEXT
-from tests.messagecenter_rmq.tencent import Step, lose_answer, lose_call, refuse, wait_for
+from tests.messagecenter_rmq.tencent import Sent, Step, Tencent, lose_answer, lose_call, refuse, wait_for
 
 # These fail at once, where the channel would try UNAVAILABLE again by itself.
 AWAY = grpc.StatusCode.ABORTED
@@ -101,16 +104,23 @@ async def test_what_tencent_refuses_for_good_fails(chain: Chain) -> None:
     assert len(chain.tencent.sends) == 1
 
 
-async def test_a_send_that_may_outlast_its_lease_is_not_begun(chain: Chain) -> None:
-    slow = await chain.open_process("slow", lease_seconds=5, send_timeout_seconds=2, sends_in_flight_max=1)
+async def test_a_send_that_may_outlast_its_lease_is_not_begun(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = await chain.open_process("slow", lease_seconds=50, send_timeout_seconds=20, sends_in_flight_max=1)
+    passed_seconds = 1000.0
+    monkeypatch.setattr(Sender, "loop_seconds", lambda _: passed_seconds)
+
+    async def take_long(tencent: Tencent, sent: Sent) -> web.StreamResponse:
+        nonlocal passed_seconds
+        passed_seconds += 17
+        return tencent.take(sent)
+
     kitchen = await chain.open_kitchen(repeat_count=3, interval_seconds=1)
     call_id = await chain.call()
     chain.clock.pass_seconds(2)
-    chain.tencent.seconds_a_send = 1.7
+    chain.tencent.script.extend([take_long] * 2)
     await chain.work(slow)
     assert await chain.ends(call_id) == [("SENT", "", "")] * 2 + [("QUEUED", "LEASE_ENDS", "")]
     assert len(chain.tencent.sends) == 2
-    chain.tencent.seconds_a_send = 0
     await chain.go_on(LATER)
     assert chain.tencent.inboxes == {kitchen: [TEXT] * 3}
 
@@ -243,14 +253,16 @@ async def test_an_outcome_that_is_never_recorded_is_found_out_by_sending_again(
     assert chain.tencent.inboxes == {kitchen: [TEXT]}
 
 
-async def test_recording_is_given_up_when_the_lease_is_over(chain: Chain) -> None:
-    short = await chain.open_process("short", lease_seconds=5, send_timeout_seconds=1)
+async def test_recording_is_given_up_when_the_lease_is_over(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = await chain.open_process("short", lease_seconds=20, send_timeout_seconds=10)
+    # Looked at when the lease begins, before the send and after each refusal: the lease is over at the fourth.
+    looks = itertools.count(1000, 4)
+    monkeypatch.setattr(Sender, "loop_seconds", lambda _: float(next(looks)))
     await chain.open_kitchen()
     chain.faults.refuse("RecordImOutcomes", *[AWAY] * 1000)
     call_id = await chain.call()
-    async with asyncio.timeout(6):
-        await chain.work(short)
-    assert len(chain.faults.before["RecordImOutcomes"]) > 900
+    await chain.work(short)
+    assert len(chain.faults.before["RecordImOutcomes"]) == 1000 - 4
     chain.faults.clear()
     await chain.go_on(LATER)
     assert await chain.statuses(call_id) == ["SENT"]

@@ -4,15 +4,17 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
 import aiohttp
+import pytest
 import TLSSigAPIv2
 from aiohttp import web
 
+from sandbox.no_answer import Waiting
 from sandbox.server import serve
 from sandbox.settings import ChuangLanAccount, Settings
 
@@ -157,6 +159,11 @@ class Sandbox:
         assert status == 201, answer
         return str(answer["id"])
 
+    async def has_struck(self) -> bool:
+        """Whether the one fault that is on has struck, once."""
+        [fault] = rows((await self.get("/admin/faults"))["faults"])
+        return section(fault)["hits"] == 1
+
     async def messages(self, **query: str | int) -> list[Json]:
         return rows((await self.get("/admin/messages", query))["messages"])
 
@@ -206,6 +213,32 @@ class Sandbox:
     async def stop(self) -> None:
         self.stopping.set()
         await self.served
+
+
+@asynccontextmanager
+async def unanswered(call: Coroutine[None, None, object]) -> AsyncIterator[None]:
+    """Have a call without an answer for as long as the block takes. Then its caller gives up."""
+    calling = asyncio.create_task(call)
+    try:
+        yield
+        assert not calling.done()
+    finally:
+        calling.cancel()
+        await asyncio.wait([calling])
+
+
+class Pauses:
+    """The waits of calls that get no answer yet: as long as they should be, and then until they are let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.let_go = asyncio.Event()
+        pause = Waiting.pause
+
+        async def longer_pause(waiting: Waiting, seconds: float) -> None:
+            await pause(waiting, seconds)
+            await self.let_go.wait()
+
+        monkeypatch.setattr(Waiting, "pause", longer_pause)
 
 
 def credentials() -> dict[str, str]:

@@ -1,8 +1,8 @@
-import asyncio
 import time
 
 import pytest
 
+from sandbox.txim import platform
 from tests.sandbox.harness import (
     Json,
     Sandbox,
@@ -123,19 +123,15 @@ async def test_a_batch_that_is_repeated_reaches_only_those_it_had_not_reached(sa
     assert [each["account"] for each in await sandbox.delivered()] == ["k2", "k1"]
 
 
-async def test_without_a_time_the_second_of_arrival_counts(sandbox: Sandbox) -> None:
+async def test_without_a_time_the_second_of_arrival_counts(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     await sandbox.import_accounts("k1")
     message = text_message()
-    # A second of arrival with enough of it left for two calls.
-    await asyncio.sleep(1.05 - time.time() % 1)
-    keys = {str((await sandbox.im("k1", **message))["MsgKey"]) for _ in range(2)}
-    assert len(keys) == 1
-    assert len(await sandbox.delivered()) == 1
-
-    await asyncio.sleep(1.05 - time.time() % 1)
-    await sandbox.im("k1", **message)
-
-    assert len(await sandbox.delivered()) == 2
+    keys: set[str] = set()
+    for at_ms, delivered in ((1_700_000_000_000, 1), (1_700_000_000_999, 1), (1_700_000_001_000, 2)):
+        monkeypatch.setattr(platform, "now_ms", lambda at_ms=at_ms: at_ms)
+        keys.add(str((await sandbox.im("k1", **message))["MsgKey"]))
+        assert len(await sandbox.delivered()) == delivered
+    assert len(keys) == 2
 
 
 async def test_a_repeat_is_known_until_its_memory_is_full() -> None:

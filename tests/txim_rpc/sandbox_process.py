@@ -20,13 +20,14 @@ Json = dict[str, Any]
 
 
 @contextmanager
-def sandbox_process() -> Iterator[str]:
-    """Run `python -m sandbox` on a free port; yields its base URL."""
+def sandbox_process(**changes: str) -> Iterator[str]:
+    """Run `python -m sandbox` on a free port, with its settings as `changes` say; yields its base URL."""
     variables = {
         "BRANDMESH_SANDBOX_PORT": "0",
         "BRANDMESH_SANDBOX_TXIM_SDKAPPID": str(SDK_APP_ID),
         "BRANDMESH_SANDBOX_TXIM_SECRET_KEY": SECRET_KEY,
         "PYTHONPATH": str(ROOT),
+        **{f"BRANDMESH_SANDBOX_{name.upper()}": value for name, value in changes.items()},
     }
     with subprocess.Popen(
         [sys.executable, "-m", "sandbox"], cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables}

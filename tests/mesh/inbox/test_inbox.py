@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,29 @@ class Blocker:
         finally:
             self.running -= 1
         return [True] * len(items)
+
+
+class LongLeases(Inbox):
+    """Its leases outlast any stall of the machine, whatever was asked for; it notes that, and when they are renewed."""
+
+    SECONDS = 3600
+
+    def __init__(self, redis: Redis, name: str, shards: int) -> None:
+        super().__init__(redis, name, shards)
+        self.asked: set[float] = set()
+        self._renewed_at: list[float] = []
+
+    async def claim(self, shard: int, items_max: int, lease_seconds: float) -> Claim | None:
+        self.asked.add(lease_seconds)
+        return await super().claim(shard, items_max, self.SECONDS)
+
+    async def renew(self, claim: Claim, lease_seconds: float) -> bool:
+        self.asked.add(lease_seconds)
+        self._renewed_at.append(time.monotonic())
+        return await super().renew(claim, self.SECONDS)
+
+    def seconds_between_renewals_least(self) -> float:
+        return min((later - earlier for earlier, later in pairwise(self._renewed_at)), default=0)
 
 
 async def is_empty(inbox: Inbox) -> bool:
@@ -339,17 +363,21 @@ class TestConsumer:
             await client.aclose()
 
     async def test_the_lease_is_held_while_the_handler_runs(self, redis: Redis) -> None:
-        inbox = Inbox(redis, "one", shards=1)
+        lease_seconds, lease_key = 0.3, "{inbox:one:0}:lease"
+        inbox = LongLeases(redis, "one", shards=1)
         blocker = Blocker()
         await inbox.push(b"x")
-        async with running(InboxConsumer(inbox, blocker, InboxOptions(lease_seconds=0.3))):
+        async with running(InboxConsumer(inbox, blocker, InboxOptions(lease_seconds=lease_seconds))):
             await eventually(lambda: blocker.running)
-            for _ in range(8):
-                await asyncio.sleep(0.1)
-                assert await inbox.claim(0, 1, 30) is None
+            for _ in range(3):
+                assert await redis.pexpire(lease_key, LongLeases.SECONDS * 1000 // 2)
+                await eventually(partial(_lasts_longer, redis, lease_key, LongLeases.SECONDS // 2))
+                assert await inbox.claim(0, 1, lease_seconds) is None
+            await eventually(lambda: 0 < inbox.seconds_between_renewals_least() < lease_seconds)
             blocker.let_go.set()
             await eventually(partial(is_empty, inbox))
         assert blocker.running_most == 1
+        assert inbox.asked == {lease_seconds}
 
     async def test_a_slow_list_does_not_delay_another(self, inbox: Inbox) -> None:
         blocked = asyncio.Event()
@@ -429,3 +457,7 @@ class TestConsumer:
 async def _has_subscriber(redis: Redis, channel: str) -> bool:
     ((_, count),) = await redis.pubsub_numsub(channel)
     return bool(count)
+
+
+async def _lasts_longer(redis: Redis, key: str, seconds: int) -> bool:
+    return int(await redis.pttl(key)) > seconds * 1000

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import pytest
@@ -17,7 +19,7 @@ import structlog
 from opentelemetry import trace
 from prometheus_client import REGISTRY
 
-from mesh.bus.port import DEAD_REASON_HEADER, Bus, BusUnavailableError, Delivery, Depth, Message
+from mesh.bus.port import DEAD_REASON_HEADER, Bus, BusUnavailableError, Delivery, Depth, Message, accept_all
 from mesh.bus.redis_streams import RedisStreamsBus
 from mesh.errors import DomainError
 from mesh.redis_connection import connect_redis
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 EMPTY = Depth(0, 0, 0, 0)
+
+HIDDEN = "{b00}:hidden:q"
+"""Until when each message of the queue "q" that is in flight is hidden, in ms."""
 
 
 @pytest_asyncio.fixture
@@ -90,10 +95,12 @@ class Losing(RedisStreamsBus):
     is_waiting = False
     cancellations = 0
 
-    async def wait_ready(self, prefixes: Collection[str], timeout_seconds: float) -> set[str]:
+    async def wait_ready(
+        self, prefixes: Collection[str], timeout_seconds: float, accepts: Callable[[str], bool] = accept_all
+    ) -> set[str]:
         self.is_waiting = True
         try:
-            return await super().wait_ready(prefixes, timeout_seconds)
+            return await super().wait_ready(prefixes, timeout_seconds, accepts)
         except asyncio.CancelledError:
             self.cancellations += 1
             if self.cancellations > 1:
@@ -109,6 +116,42 @@ class Counting(RedisStreamsBus):
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
         self.receives += 1
         return await super().receive(queue, max_messages, visibility_seconds)
+
+
+class LongHidden(RedisStreamsBus):
+    """Hides messages longer than any stall lasts, whatever was asked for; notes that, and when it hid them anew."""
+
+    SECONDS = 3600
+
+    def __init__(self, redis: Redis, *, visibility_seconds_min: int) -> None:
+        super().__init__(redis, visibility_seconds_min=visibility_seconds_min)
+        self.asked: set[int] = set()
+        self._extended_at: list[float] = []
+
+    async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
+        self.asked.add(visibility_seconds)
+        return await super().receive(queue, max_messages, self.SECONDS)
+
+    async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
+        self.asked.add(visibility_seconds)
+        self._extended_at.append(time.monotonic())
+        await super().extend(deliveries, self.SECONDS)
+
+    def seconds_between_extends_least(self) -> float:
+        return min((later - earlier for earlier, later in pairwise(self._extended_at)), default=0)
+
+
+async def hide_for(redis: Redis, seconds: int) -> int:
+    """Change until when the three messages in flight are hidden; answer that, in ms of the server's clock."""
+    now_seconds, _ = await redis.time()
+    until = (now_seconds + seconds) * 1000
+    in_flight = cast("list[bytes]", await redis.zrange(HIDDEN, 0, -1))
+    assert await redis.zadd(HIDDEN, dict.fromkeys(in_flight, until), ch=True) == 3
+    return until
+
+
+async def are_hidden_beyond(redis: Redis, until: int) -> bool:
+    return await redis.zcount(HIDDEN, f"({until}", "+inf") == 3
 
 
 @asynccontextmanager
@@ -430,16 +473,21 @@ class TestIsolation:
 
 
 class TestVisibility:
-    async def test_messages_stay_hidden_while_their_handler_runs(self, bus: RedisStreamsBus) -> None:
+    async def test_messages_stay_hidden_while_their_handler_runs(self, redis_url: str, redis: Redis) -> None:
+        bus = LongHidden(connect_redis(redis_url, "worker"), visibility_seconds_min=1)
         blocker = Blocker()
         await bus.publish("q", numbered(3))
         async with running(Worker(bus, [route("q", blocker, batch_max=3, visibility_seconds=1)])):
             await eventually(lambda: blocker.running)
-            for _ in range(8):
-                await asyncio.sleep(0.2)
+            for _ in range(3):
+                until = await hide_for(redis, LongHidden.SECONDS // 2)
+                await eventually(partial(are_hidden_beyond, redis, until))
                 assert await bus.receive("q", 10, 1) == []
+            await eventually(lambda: 0 < bus.seconds_between_extends_least() < 1)
             blocker.let_go.set()
             await eventually(lambda: settled(bus, "q"))
+        assert bus.asked == {1}
+        await bus.close()
 
     async def test_losing_a_message_meanwhile_is_harmless(self, redis_url: str, bus: RedisStreamsBus) -> None:
         class ForgetfulBus(RedisStreamsBus):
