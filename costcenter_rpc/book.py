@@ -198,7 +198,7 @@ class Book:
         if state is None or freeze.left == 0:
             return _freeze_refusal(freeze)
         if num > freeze.left:
-            return _freeze_exceeded(freeze, num, freeze.left)
+            return _freeze_exceeded(freeze, num)
         if late and num > self.account.available:
             return self._insufficient(num)
         freeze.captured += num
@@ -232,7 +232,7 @@ class Book:
         if freeze.state is not FreezeState.FROZEN:
             return self._answer(freeze.freeze_id, 0)
         if num > freeze.left:
-            return _freeze_exceeded(freeze, num, freeze.left)
+            return _freeze_exceeded(freeze, num)
         freeze.released += num
         freeze.state = state
         self._enter(EntryKind.RELEASE, operation.request_id, available=num, frozen=-num)
@@ -457,11 +457,11 @@ def _freeze_refusal(freeze: Freeze) -> Refusal:
     return Refusal(FREEZE_REFUSALS[freeze.state], f"freeze {freeze.freeze_id} is {freeze.state}")
 
 
-def _freeze_exceeded(freeze: Freeze, num: int, left: int) -> Refusal:
+def _freeze_exceeded(freeze: Freeze, num: int) -> Refusal:
     return Refusal(
         "FREEZE_EXCEEDED",
-        f"{num} credits are more than the {left} left of freeze {freeze.freeze_id}",
-        {"left": str(left), "required": str(num)},
+        f"{num} credits are more than the {freeze.left} left of freeze {freeze.freeze_id}",
+        {"left": str(freeze.left), "required": str(num)},
     )
 
 

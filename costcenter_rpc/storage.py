@@ -6,9 +6,7 @@ Every function takes a connection whose transaction the caller opened.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from costcenter_rpc import tables
@@ -61,7 +59,7 @@ from costcenter_rpc.statements import (
     REQUESTS,
     SETTLEMENTS_OF_MESSAGES,
 )
-from mesh.bulk_rows import insert_rows, update_rows
+from mesh.bulk_rows import insert_rows, update_locked_rows
 from mesh.statements import read_in
 
 
@@ -154,7 +152,7 @@ async def write_books(connection: AsyncConnection, books: Iterable[Book]) -> Non
     moved = [
         (*account_amounts(b.account), b.account.brand_id, b.seq_read) for b in changed if b.account.seq != b.seq_read
     ]
-    await _update(connection, tables.account, ACCOUNT_AMOUNTS, ("brand_id", "seq"), moved)
+    await update_locked_rows(connection, tables.account, ACCOUNT_AMOUNTS, ("brand_id", "seq"), moved)
 
 
 async def _insert_new(connection: AsyncConnection, changes: Sequence[Changes]) -> None:
@@ -184,23 +182,10 @@ async def _update_changed(connection: AsyncConnection, changes: Sequence[Changes
         for of in changes
         for x in of.settlements.values()
     ]
-    await _update(connection, tables.lot, ("granted", "remaining", "is_open"), ("lot_id",), lots)
-    await _update(connection, tables.freeze, ("captured", "released", "state"), ("freeze_id",), freezes)
-    await _update(connection, tables.payment, ("charged", "refunded", "state"), ("payment_id",), payments)
-    await _update(connection, tables.allocation, ("refunded",), ("payment_id", "position"), allocations)
-    await _update(
+    await update_locked_rows(connection, tables.lot, ("granted", "remaining", "is_open"), ("lot_id",), lots)
+    await update_locked_rows(connection, tables.freeze, ("captured", "released", "state"), ("freeze_id",), freezes)
+    await update_locked_rows(connection, tables.payment, ("charged", "refunded", "state"), ("payment_id",), payments)
+    await update_locked_rows(connection, tables.allocation, ("refunded",), ("payment_id", "position"), allocations)
+    await update_locked_rows(
         connection, tables.settlement, ("refunded", "extra", "shortfall"), ("message_id", "payment_id"), settlements
     )
-
-
-async def _update(
-    connection: AsyncConnection,
-    table: sa.Table,
-    columns: tuple[str, ...],
-    key: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
-) -> None:
-    """Update rows, each the values of `columns` and then of `key`, all of which have to be there."""
-    found = await update_rows(connection, table, columns, key, rows)
-    if found != len(rows):
-        raise AssertionError(f"{found} of {len(rows)} rows of {table.name} were as they were read")

@@ -68,6 +68,15 @@ async def update_rows(
     return (await connection.exec_driver_sql(_update(table, columns, key, dialect), parameters)).rowcount
 
 
+async def update_locked_rows(
+    connection: AsyncConnection, table: sa.Table, columns: Names, key: Names, rows: Sequence[BulkRow]
+) -> None:
+    """Do the same with rows that were read under a lock. Raises AssertionError when one is not as it was read."""
+    found = await update_rows(connection, table, columns, key, rows)
+    if found != len(rows):
+        raise AssertionError(f"{found} of {len(rows)} rows of {table.name} were as they were read")
+
+
 def _takes_arrays(dialect: Dialect) -> bool:
     return dialect.name == "postgresql"
 

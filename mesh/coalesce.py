@@ -11,8 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from mesh import telemetry
 from mesh.errors import DomainError, overloaded
@@ -112,17 +111,6 @@ class Coalescer(Generic[Item, Result]):
         self._runners: set[asyncio.Task[None]] = set()
         self._running_count = 0
         self._closed = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Take nothing more, and finish what was taken."""

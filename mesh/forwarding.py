@@ -35,13 +35,13 @@ class Forwarding:
     def __init__(self, peer_of: PeerOf) -> None:
         self._peer_of = peer_of
 
-    def route(self, concurrency: int = 2) -> Route:
+    def route(self) -> Route:
         """All queues of messages. They are tried again until their service has had enough of them."""
         return Route(
             name="messages",
             prefix=QUEUE_PREFIX,
             handler=self.handle,
-            concurrency=concurrency,
+            concurrency=2,
             batch_max=BATCH_MAX,
         )
 

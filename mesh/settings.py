@@ -6,13 +6,20 @@ them with their defaults.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-CommaSeparated = NoDecode
-"""Marks a collection that is written as `a,b,c`; its validator splits it."""
+Collected = TypeVar("Collected")
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+CommaSeparated = Annotated[Collected, NoDecode, BeforeValidator(_split)]
+"""A collection that is written as `a,b,c`."""
 
 
 class ProcessSettings(BaseSettings):

@@ -14,9 +14,8 @@ from typing import Annotated
 from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from mesh import telemetry
 from mesh.bus.connect import connect_bus
 from mesh.bus.port import DEAD_SUFFIX, Bus, BusUnavailableError, Depth
 from mesh.periodic import Periodic
@@ -35,8 +34,6 @@ _IM_QUEUE = re.compile(r"im\.call\.(?P<brand>[1-9][0-9]{0,15})")
 _DEPTHS_AT_ONCE = 8
 _READ_JITTER = 0.1
 
-log = telemetry.logger()
-
 BrandId = Annotated[int, Field(gt=0)]
 
 
@@ -46,16 +43,11 @@ class Settings(ProcessSettings):
     metrics_port: int = Field(9100, ge=1, le=65535, description="Port on the metrics host that serves Prometheus")
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey")
     bus_url: str = Field("", description="Where queues live; empty: streams on redis_url")
-    except_brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
+    except_brands: CommaSeparated[frozenset[BrandId]] = Field(
         frozenset(), description="Brands with consumers of their own, as the shared consumers are told"
     )
     read_seconds: float = Field(10.0, gt=0, le=600, description="Pause between two looks at the queues")
     queues_max: int = Field(5000, ge=1, le=100_000, description="Queues that are told of, the fullest first")
-
-    @field_validator("except_brands", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ BrandId = Annotated[int, Field(gt=0)]
 class Settings(RmqSettings):
     """Settings of messagecenter_rmq."""
 
-    brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
+    brands: CommaSeparated[frozenset[BrandId]] = Field(
         frozenset(), description="Only the queues of these brands, comma-separated; empty: all brands"
     )
-    except_brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
+    except_brands: CommaSeparated[frozenset[BrandId]] = Field(
         frozenset(), description="Not the queues of these brands: they have processes of their own"
     )
     concurrency: int = Field(4, ge=1, le=64, description="Batches of one queue that are worked at once")
@@ -41,11 +41,6 @@ class Settings(RmqSettings):
         le=3600,
         description="How long a claim holds, at least twice send_timeout_seconds; a crash delays by it",
     )
-
-    @field_validator("brands", "except_brands", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("lease_seconds")
     @classmethod

@@ -8,7 +8,7 @@ Nothing is stored for a request that is not in order.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -134,7 +134,7 @@ class Accepting:
 
     async def _store_all(self, prepared: Mapping[int, PreparedCall], outcomes: dict[int, Call | BaseException]) -> None:
         """Store calls in transactions of a bounded size, and publish each when it is committed."""
-        for positions in _portions(prepared):
+        for positions in storage.portions(prepared, lambda position: prepared[position].record_count):
             portion = [prepared[position] for position in positions]
             try:
                 outcomes.update(zip(positions, await self._store(portion), strict=True))
@@ -168,19 +168,6 @@ class Accepting:
             return _repeated(known[key], request)
         except DomainError as refusal:
             return refusal
-
-
-def _portions(prepared: Mapping[int, PreparedCall]) -> Iterator[list[int]]:
-    """Cut calls, named by position, so that a transaction writes at most RECORDS_AT_ONCE records."""
-    portion, records = list[int](), 0
-    for position, one in prepared.items():
-        if portion and records + one.record_count > storage.RECORDS_AT_ONCE:
-            yield portion
-            portion, records = [], 0
-        portion.append(position)
-        records += one.record_count
-    if portion:
-        yield portion
 
 
 def _lay_out(prepared: PreparedCall, call_id: int) -> _Plan:

@@ -5,14 +5,8 @@ from __future__ import annotations
 import re
 
 _IN_TEXTS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
-_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def is_plain_text(text: str) -> bool:
     """Tell whether a text has no control character but line breaks."""
     return _IN_TEXTS.search(text) is None
-
-
-def is_plain_name(text: str) -> bool:
-    """Tell whether a name has no control character at all."""
-    return _IN_NAMES.search(text) is None

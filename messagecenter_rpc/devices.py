@@ -13,11 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh import pages
+from mesh.control_characters import is_plain_name
 from mesh.database import Database
 from mesh.errors import DomainError, FieldViolation, invalid_request
 from mesh.ids import IdAllocator
 from mesh.statements import read_in, read_pairs, select_in
-from messagecenter_rpc.control_characters import is_plain_name
 from messagecenter_rpc.domain import Channel
 from messagecenter_rpc.tables import device
 

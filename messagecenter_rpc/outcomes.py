@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,7 +47,7 @@ class Outcomes:
 
         What is to be tried again is put on the queue after the commit; if the bus is away, by the sweep.
         """
-        for portion in _portions(outcomes):
+        for portion in storage.portions(outcomes, lambda one: len(one.record_ids)):
             async with self._database.write() as connection:
                 now_ms = await self._database.now_ms(connection)
                 again = await self._apply(connection, portion, consumer, now_ms)
@@ -92,16 +92,3 @@ def _values(one: RecordOutcome, event: RecordEvent, now_ms: int, next_at_ms: int
         return {**values, "ended_at_ms": now_ms}
     values |= {"next_at_ms": next_at_ms, "look_at_ms": next_at_ms + LOST_AFTER_MS, "attempt": record.c.attempt + 1}
     return values | {"may_be_sent": True} if event is RecordEvent.LOSE else values
-
-
-def _portions(outcomes: Sequence[RecordOutcome]) -> Iterator[list[RecordOutcome]]:
-    """Cut outcomes so that a transaction writes at most RECORDS_AT_ONCE records; one outcome has at most 1,000."""
-    portion, records = list[RecordOutcome](), 0
-    for one in outcomes:
-        if portion and records + len(one.record_ids) > storage.RECORDS_AT_ONCE:
-            yield portion
-            portion, records = [], 0
-        portion.append(one)
-        records += len(one.record_ids)
-    if portion:
-        yield portion

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,8 +27,23 @@ from messagecenter_rpc.tables import call, record
 RECORDS_AT_ONCE = 10_000
 """Records that one transaction writes at most: on SQLite nobody else writes meanwhile."""
 
+ItemT = TypeVar("ItemT")
+
 _CALLS = select_in(call, "call_id")
 _RECORDS_TO_CHANGE = select_in(record, "record_id").order_by(record.c.record_id).with_for_update()
+
+
+def portions(items: Iterable[ItemT], records_of: Callable[[ItemT], int]) -> Iterator[list[ItemT]]:
+    """Cut items in portions of at most RECORDS_AT_ONCE records, or of one item."""
+    portion, records = list[ItemT](), 0
+    for one in items:
+        if portion and records + records_of(one) > RECORDS_AT_ONCE:
+            yield portion
+            portion, records = [], 0
+        portion.append(one)
+        records += records_of(one)
+    if portion:
+        yield portion
 
 
 async def read_calls_by_request(

@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mesh import pages
+from mesh.control_characters import is_plain_name
 from mesh.database import Database
 from mesh.errors import DomainError, FieldViolation, invalid_request
 from mesh.ids import IdAllocator
 from mesh.statements import read_in, select_in
 from mesh.text_template import TemplateError, parse_template
-from messagecenter_rpc.control_characters import is_plain_name, is_plain_text
+from messagecenter_rpc.control_characters import is_plain_text
 from messagecenter_rpc.domain import Channel, Event
 from messagecenter_rpc.tables import broadcast_config, template
 

@@ -7,7 +7,7 @@ from mesh.worker import Route
 from order_rmq.handlers import PaidOrders
 
 PAID_QUEUE = queue_of("sms_package", "paid", "costcenter")
-"""The one queue of messages that is not handed on: nothing in the cost center takes messages of orders."""
+"""Its messages are not handed on: nothing in the cost center takes messages of orders."""
 
 PAID_BATCH_MAX = 100
 

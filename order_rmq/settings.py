@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from mesh.settings import CommaSeparated, RmqSettings
 from order_rmq.smtp import Security
@@ -20,7 +20,7 @@ SERVICES: tuple[Service, ...] = (
 class Settings(RmqSettings):
     """Settings of order_rmq."""
 
-    services: Annotated[tuple[Service, ...], CommaSeparated] = Field(
+    services: CommaSeparated[tuple[Service, ...]] = Field(
         (),
         description="Which services of orders there are, in all processes together, comma-separated; empty: all. "
         "The others are not swept, and messages for them stop",
@@ -52,11 +52,6 @@ class Settings(RmqSettings):
     reminders_per_buyer_a_day: int = Field(
         20, ge=1, le=10_000, description="Reminders that one buyer has sent within a day; further ones stop"
     )
-
-    @field_validator("services", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _has_sender(self) -> Self:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 
+from mesh.control_characters import is_plain_name
 from mesh.errors import invalid_field
 
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NOT_IN_TEXTS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def read_name(text: str, field: str) -> str:
     """Answer a text of one line as it is. Raises INVALID_REQUEST that names the field."""
-    if _NOT_IN_NAMES.search(text):
+    if not is_plain_name(text):
         raise invalid_field(field, "must have no control characters")
     return text
 

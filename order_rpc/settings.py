@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, SecretStr, model_validator
 
 from mesh.access_tokens import TokenKeys
 from mesh.settings import CommaSeparated, RpcSettings
@@ -29,7 +29,7 @@ _EVERY_HOST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "": "127.0.0.1"}
 class Settings(RpcSettings):
     """Settings of order_rpc."""
 
-    services: Annotated[tuple[Service, ...], CommaSeparated] = Field(
+    services: CommaSeparated[tuple[Service, ...]] = Field(
         (), description="Which services this process has, comma-separated; empty: all"
     )
     peer_order: str = Field("", description="Address of the order service; empty: this process has it")
@@ -86,11 +86,6 @@ class Settings(RpcSettings):
     )
     password_rounds: int = Field(2, ge=1, le=100, description="Passes of one hash over its memory")
     password_hashes_at_once: int = Field(2, ge=1, le=64, description="Threads that hash passwords")
-
-    @field_validator("services", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -182,23 +181,18 @@ class ReceiptPull:
 def encode(callback: Callback) -> bytes:
     """Write a pulled callback as an item of the inbox."""
     kind = "receipt" if isinstance(callback, Receipt) else "uplink"
-    return json.dumps({"kind": kind, "received_at_ms": _now_ms(), "value": dataclasses.asdict(callback)}).encode()
+    return json.dumps({"kind": kind, "value": dataclasses.asdict(callback)}).encode()
 
 
 def _encode_row(kind: str, account: Account, row: Mapping[str, str]) -> bytes:
     """Write a row of a pull that could not be read as an item of the inbox: a later version may read it."""
     item = {
         "kind": kind,
-        "received_at_ms": _now_ms(),
         "account": account.name,
         "international": account.international,
         "row": dict(row),
     }
     return json.dumps(item).encode()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _read(body: bytes, readers: Readers) -> Callback:

@@ -124,10 +124,10 @@ class SmsDispatches:
         """Note messages from handsets."""
         await self._peer.call(self._stub.RecordUplinks, sms_pb2.RecordUplinksRequest(uplinks=uplinks))
 
-    async def sweep(self, dispatches_max: int) -> sms_pb2.SweepDispatchesResponse:
+    async def sweep(self, dispatches_max: int) -> None:
         """Have what is overdue taken up again."""
         request = sms_pb2.SweepDispatchesRequest(dispatches_max=dispatches_max)
-        return await self._peer.call(self._stub.SweepDispatches, request)
+        await self._peer.call(self._stub.SweepDispatches, request)
 
     async def _claim_singles(self, dispatch_ids: Sequence[int]) -> list[sms_pb2.Dispatch | None]:
         claimed = {dispatch.dispatch_id: dispatch for dispatch in await self._claim(dispatch_ids)}
@@ -180,7 +180,7 @@ class CostCenter:
             pending_max=_PENDING_MAX,
             pace_seconds=paces.before_sending_seconds,
         )
-        self._reports: Coalescer[costcenter_pb2.SmsSendStatusCallBackRequest, int] = Coalescer(
+        self._reports: Coalescer[costcenter_pb2.SmsSendStatusCallBackRequest, None] = Coalescer(
             self._report_all,
             name="reporting",
             batch_max=_BATCH_MAX,
@@ -222,7 +222,7 @@ class CostCenter:
 
     async def _report_all(
         self, requests: Sequence[costcenter_pb2.SmsSendStatusCallBackRequest]
-    ) -> list[int | BaseException]:
+    ) -> list[BaseException | None]:
         batch = costcenter_pb2.BatchSmsSendStatusCallBackRequest(requests=requests)
         response = await self._peer.call(self._stub.BatchSmsSendStatusCallBack, batch)
-        return [one if isinstance(one, DomainError) else one.refunded for one in unpack(response.results)]
+        return [one if isinstance(one, DomainError) else None for one in unpack(response.results)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, ValidationInfo, field_validator
 
 from mesh.settings import CommaSeparated, RmqSettings
@@ -17,18 +15,18 @@ _RECORDING_SECONDS = 5
 class Settings(RmqSettings):
     """Settings of sms_rmq."""
 
-    brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
+    brands: CommaSeparated[frozenset[BrandId]] = Field(
         frozenset(), description="Only the queues of these brands, comma-separated; empty: all brands"
     )
-    except_brands: Annotated[frozenset[BrandId], CommaSeparated] = Field(
+    except_brands: CommaSeparated[frozenset[BrandId]] = Field(
         frozenset(), description="Not the queues of these brands: they have processes of their own"
     )
-    types: Annotated[frozenset[SmsType], CommaSeparated] = Field(
+    types: CommaSeparated[frozenset[SmsType]] = Field(
         frozenset({"verification", "notification", "marketing"}),
         min_length=1,
         description="Only the queues of these types",
     )
-    modes: Annotated[frozenset[SmsMode], CommaSeparated] = Field(
+    modes: CommaSeparated[frozenset[SmsMode]] = Field(
         frozenset({"single", "batch"}), min_length=1, description="Only the queues of these modes"
     )
     concurrency: int = Field(
@@ -69,11 +67,6 @@ class Settings(RmqSettings):
         description="How long a submission may take before its outcome is unknown; "
         f"at least wait_seconds_max + timeout_seconds of every account + {_RECORDING_SECONDS}",
     )
-
-    @field_validator("brands", "except_brands", "types", "modes", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("submit_lease_seconds")
     @classmethod

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mesh.control_characters import has_control_character
 from mesh.errors import VIOLATIONS_MAX, DomainError, FieldViolation, invalid_request
 from mesh.phones import Phone, normalise
 from mesh.slices import in_slices
-from sms_rpc.control_characters import has_control_character
 from sms_rpc.domain import CHUNK_MAX, SCHEDULE_SECONDS_MAX, SmsMode, SmsType
 from sms_rpc.segments import count_international, count_mainland
 from sms_rpc.template import PLACE, TEXT_CHARACTERS_MAX, Template, TemplateError

@@ -9,13 +9,13 @@ import grpc
 import sqlalchemy as sa
 
 from mesh import pages
+from mesh.control_characters import has_control_character
 from mesh.database import Database
 from mesh.errors import DomainError, invalid_field
 from mesh.phones import normalise
 from sms_rpc import storage
 from sms_rpc.acceptance import refused_phone
 from sms_rpc.clients import CostCenter
-from sms_rpc.control_characters import has_control_character
 from sms_rpc.domain import CHUNK_MAX, Record, RecordEvent, RecordStatus, Task
 from sms_rpc.sending import brand_not_found
 from sms_rpc.tables import block, brand

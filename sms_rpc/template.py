@@ -1,4 +1,4 @@
-"""Texts with `{$var}` places that are filled per recipient. Pure: the standard library alone.
+"""Texts with `{$var}` places that are filled per recipient. Pure: no input or output.
 
 The provider fills the places from groups `phone,value,value;phone,value,value` and knows no escape, so a value that
 would be read as something else is refused here (ChuangLan V1, variable send).
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from sms_rpc.control_characters import has_control_character
+from mesh.control_characters import has_control_character
 
 PLACE = "{$var}"
 PLACES_MAX = 20
@@ -20,23 +19,11 @@ TEXT_CHARACTERS_MAX = 536
 _RESERVED = (",", ";")
 
 
-class TemplateFault(StrEnum):
-    """What is wrong with a text or with the values for its places."""
-
-    PLACE_COUNT = "PLACE_COUNT"
-    VALUE_COUNT = "VALUE_COUNT"
-    VALUE_EMPTY = "VALUE_EMPTY"
-    VALUE_RESERVED = "VALUE_RESERVED"
-    VALUE_CONTROL = "VALUE_CONTROL"
-    TEXT_LENGTH = "TEXT_LENGTH"
-
-
 class TemplateError(ValueError):
     """A text that cannot be sent. `value_index` says which value is wrong, from 0; None: no single one."""
 
-    def __init__(self, fault: TemplateFault, message: str, value_index: int | None = None) -> None:
+    def __init__(self, message: str, value_index: int | None = None) -> None:
         super().__init__(message)
-        self.fault = fault
         self.message = message
         self.value_index = value_index
 
@@ -49,16 +36,11 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        """Read a text with 1 to 20 places, signature in brackets included.
-
-        Raises:
-            TemplateError: PLACE_COUNT.
-
-        """
+        """Read a text with 1 to 20 places, signature in brackets included. Raises TemplateError."""
         pieces = tuple(text.split(PLACE))
         if not 1 <= len(pieces) - 1 <= PLACES_MAX:
             message = f"has {len(pieces) - 1} {PLACE}: a variable text has 1 to {PLACES_MAX}"
-            raise TemplateError(TemplateFault.PLACE_COUNT, message)
+            raise TemplateError(message)
         return cls(pieces)
 
     @property
@@ -67,24 +49,19 @@ class Template:
         return len(self.pieces) - 1
 
     def render(self, values: Sequence[str]) -> str:
-        """Fill the places in order.
-
-        Raises:
-            TemplateError: VALUE_COUNT, VALUE_EMPTY, VALUE_RESERVED, VALUE_CONTROL or TEXT_LENGTH.
-
-        """
+        """Fill the places in order. Raises TemplateError."""
         if len(values) != self.place_count:
             message = f"has {len(values)} values: the text has {self.place_count} {PLACE}"
-            raise TemplateError(TemplateFault.VALUE_COUNT, message)
+            raise TemplateError(message)
         if _is_wrong("".join(values)) or not all(map(str.strip, values)):
             raise _wrong_value(values)
         filled = "".join([piece + value for piece, value in zip(self.pieces, (*values, ""), strict=True)])
         if PLACE in filled:
             message = f"a value makes a new {PLACE}: the provider would fill it again"
-            raise TemplateError(TemplateFault.VALUE_RESERVED, message)
+            raise TemplateError(message)
         if len(filled) > TEXT_CHARACTERS_MAX:
             message = f"has {len(filled)} characters when filled: at most {TEXT_CHARACTERS_MAX}, signature included"
-            raise TemplateError(TemplateFault.TEXT_LENGTH, message)
+            raise TemplateError(message)
         return filled
 
 
@@ -96,8 +73,8 @@ def _wrong_value(values: Sequence[str]) -> TemplateError:
     """Name the first value that is empty, or holds what separates values or what no text may hold."""
     index = next(i for i, value in enumerate(values) if not value.strip() or _is_wrong(value))
     if not values[index].strip():
-        return TemplateError(TemplateFault.VALUE_EMPTY, "is empty: each place needs a value", index)
+        return TemplateError("is empty: each place needs a value", index)
     if has_control_character(values[index]):
-        return TemplateError(TemplateFault.VALUE_CONTROL, "has a control character", index)
+        return TemplateError("has a control character", index)
     message = "holds a comma or a semicolon: the provider would read them as the end of the value"
-    return TemplateError(TemplateFault.VALUE_RESERVED, message, index)
+    return TemplateError(message, index)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
+from pydantic_settings import NoDecode
 
 import costcenter_rmq.settings
 import costcenter_rpc.settings
@@ -29,7 +30,7 @@ import sandbox.settings
 import sms_rmq.settings
 import sms_rpc.settings
 import txim_rpc.settings
-from mesh.settings import CommaSeparated, ProcessSettings, RmqSettings, RpcSettings
+from mesh.settings import ProcessSettings, RmqSettings, RpcSettings
 from order_rpc.channel_settings import WechatPaySettings
 from sms_rmq.providers.settings import ProviderAccountSettings
 
@@ -105,7 +106,7 @@ def _row(model: type[BaseModel], schema: dict[str, Any], name: str, prefix: str)
     field = model.model_fields[name]
     variable = f"{prefix}{name.upper()}" if prefix else name
     default = field.get_default(call_default_factory=True, validated_data={})
-    is_comma_separated = CommaSeparated in field.metadata
+    is_comma_separated = NoDecode in field.metadata
     takes = _takes(schema["properties"][name], is_comma_separated=is_comma_separated)
     meaning = (field.description or "").removesuffix(".")
     return f"| `{variable}` | {_default(default, is_comma_separated=is_comma_separated)} | {takes} | {meaning} |"

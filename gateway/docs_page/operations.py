@@ -34,10 +34,6 @@ def operation_section(path: str, http_method: str, operation: Document) -> Html:
     )
 
 
-def _body_section(schema: Document) -> Html:
-    return join(tag("h4", "Body"), prose(schema["description"]), field_table(schema, is_request=True))
-
-
 def _badge(http_method: str) -> Html:
     return tag("span", http_method.upper(), class_=f"method {http_method}")
 

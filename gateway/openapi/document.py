@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import orjson
 from google.protobuf.descriptor import ServiceDescriptor
@@ -35,11 +34,11 @@ coins are yuan as text with two decimals, times are RFC 3339 in UTC. Refusals ar
 programs branch on `reason`."""
 
 
-def build_document(table: RouteTable | None = None, image: Path = IMAGE) -> Schema:
+def build_document() -> Schema:
     """Build the document. Deterministic: the same contracts give the same bytes."""
-    table = table or route_table()
+    table = route_table()
     names = Names(table)
-    book = SchemaBook(read_comments(image), names)
+    book = SchemaBook(read_comments(IMAGE), names)
     paths: dict[str, JsonValue] = {}
     for route in table.routes:
         path = paths.setdefault(_path(route), {})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -84,12 +83,7 @@ class ChuanglanWebhook:
         self._check_address(request)
         query = await _read_query(request)
         self._check_sender(query)
-        item = {
-            "kind": kind,
-            "received_at_ms": time.time_ns() // 1_000_000,
-            "international": international,
-            "query": _without_password(query),
-        }
+        item = {"kind": kind, "international": international, "query": _without_password(query)}
         try:
             async with asyncio.timeout(_KEEP_SECONDS_MAX):
                 await self._inbox.push(orjson.dumps(item))

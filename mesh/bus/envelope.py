@@ -1,4 +1,4 @@
-"""How the streams bus writes a message: what stays the same over all its deliveries, in one piece."""
+"""How the buses write a message: what stays the same over all its deliveries, in one piece."""
 
 from __future__ import annotations
 

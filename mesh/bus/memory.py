@@ -19,6 +19,7 @@ from mesh.bus.port import (
     Depth,
     Message,
     accept_all,
+    check_visibility,
 )
 from mesh.waiting import set_within
 
@@ -143,7 +144,7 @@ class MemoryBus:
             await set_within(self._changed, min(remaining, pause))
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
-        self._check_visibility(visibility_seconds)
+        check_visibility(visibility_seconds, self._visibility_seconds_min)
         now_ms = self._clock_ms()
         source = self._queue(queue)
         source.ripen(now_ms)
@@ -162,7 +163,7 @@ class MemoryBus:
             self._changed.set()
 
     async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
-        self._check_visibility(visibility_seconds)
+        check_visibility(visibility_seconds, self._visibility_seconds_min)
         until_ms = self._clock_ms() + visibility_seconds * 1000
         for delivery in deliveries:
             hidden = self._held(delivery)
@@ -235,12 +236,6 @@ class MemoryBus:
                 ready.add(name)
             next_due_ms = min(next_due_ms, queue.next_due_ms() or next_due_ms)
         return ready, (next_due_ms - now_ms) / 1000
-
-    def _check_visibility(self, visibility_seconds: int) -> None:
-        if visibility_seconds < self._visibility_seconds_min:
-            raise ValueError(
-                f"visibility_seconds is {visibility_seconds}, must be {self._visibility_seconds_min} or more"
-            )
 
 
 def _delivery(queue: str, entry: _Entry, attempt: int, handle: str) -> Delivery:

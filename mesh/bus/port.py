@@ -64,6 +64,12 @@ def accept_all(_: str) -> bool:
     return True
 
 
+def check_visibility(visibility_seconds: int, visibility_seconds_min: int) -> None:
+    """Raise ValueError where a message would come again too soon."""
+    if visibility_seconds < visibility_seconds_min:
+        raise ValueError(f"visibility_seconds is {visibility_seconds}, must be {visibility_seconds_min} or more")
+
+
 class Bus(Protocol):
     """The port. Every call may raise `BusUnavailableError`; none blocks longer than it says."""
 

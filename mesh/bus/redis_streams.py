@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from mesh.bus import redis_scripts as scripts
 from mesh.bus.envelope import Envelope, new_message_id
@@ -21,15 +19,15 @@ from mesh.bus.port import (
     DEAD_REASON_HEADER,
     DEAD_SUFFIX,
     VISIBILITY_SECONDS_MIN,
-    BusUnavailableError,
     Delivery,
     Depth,
     Message,
     accept_all,
+    check_visibility,
 )
 from mesh.bus.ready_queues import read_ready
+from mesh.bus.redis_errors import unavailable
 from mesh.bus.sleepers import Sleepers
-from mesh.redis_connection import is_unavailable
 from mesh.redis_script import Argument, JointScripts, LuaScript, Reply
 from mesh.redis_wake import WakeChannel
 
@@ -61,11 +59,11 @@ class RedisStreamsBus:
         self._wake = WakeChannel(redis, scripts.WAKE_CHANNEL, self._sleepers.wake)
 
     async def ensure(self, queue: str) -> None:
-        with _unavailable():
+        with unavailable():
             await self._redis.sadd(self._keys.registry(queue), queue)
 
     async def queues(self, prefix: str) -> list[str]:
-        with _unavailable():
+        with unavailable():
             return sorted(
                 [
                     name.decode()
@@ -88,7 +86,7 @@ class RedisStreamsBus:
         return await self._sleepers.wait(wanted, timeout_seconds, partial(self._look, wanted, accepts))
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
-        self._check_visibility(visibility_seconds)
+        check_visibility(visibility_seconds, self._visibility_seconds_min)
         reply = await self._run(scripts.RECEIVE, queue, min(max_messages, CHUNK), visibility_seconds * 1000)
         values = cast("list[bytes]", reply)
         return [
@@ -104,7 +102,7 @@ class RedisStreamsBus:
         await self._run(scripts.NACK, delivery.queue, *delivery.handle.split(), _ms(delay_seconds))
 
     async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
-        self._check_visibility(visibility_seconds)
+        check_visibility(visibility_seconds, self._visibility_seconds_min)
         for queue, handles in _handles_by_queue(deliveries):
             await self._run(scripts.EXTEND, queue, visibility_seconds * 1000, *handles)
 
@@ -129,7 +127,7 @@ class RedisStreamsBus:
 
     async def list_dead(self, queue: str, max_messages: int) -> list[Delivery]:
         dead_queue = queue + DEAD_SUFFIX
-        with _unavailable():
+        with unavailable():
             reply = await self._redis.xrange(self._keys.stream(dead_queue), count=max_messages)
         entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply)
         return [
@@ -150,14 +148,14 @@ class RedisStreamsBus:
         self, script: LuaScript, queue: str, *arguments: Argument, keys: Sequence[str] | None = None
     ) -> Reply:
         channel = "" if queue.endswith(DEAD_SUFFIX) else scripts.WAKE_CHANNEL
-        with _unavailable():
+        with unavailable():
             return await self._scripts.run(script, keys or self._keys.of_queue(queue), (queue, channel, *arguments))
 
     async def _look(self, prefixes: tuple[str, ...], accepts: Callable[[str], bool]) -> tuple[set[str], float]:
         """Name the queues that are due, and say after how many seconds to look again."""
         ready: set[str] = set()
         pause = LOOK_SECONDS_MAX
-        with _unavailable():
+        with unavailable():
             found = await asyncio.gather(
                 *(read_ready(self._scripts, due, prefixes, accepts) for due in self._keys.due())
             )
@@ -166,12 +164,6 @@ class RedisStreamsBus:
             if next_due_in_ms is not None:
                 pause = min(pause, next_due_in_ms / 1000)
         return ready, max(pause, LOOK_SECONDS_MIN)
-
-    def _check_visibility(self, visibility_seconds: int) -> None:
-        if visibility_seconds < self._visibility_seconds_min:
-            raise ValueError(
-                f"visibility_seconds is {visibility_seconds}, must be {self._visibility_seconds_min} or more"
-            )
 
 
 def _delivery(  # noqa: PLR0917  # one argument a value of the scripts' reply, in its order
@@ -201,16 +193,6 @@ def _handles_by_queue(deliveries: Sequence[Delivery]) -> Iterator[tuple[str, lis
 
 def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-
-
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        if is_unavailable(error):
-            raise BusUnavailableError(str(error)) from error
-        raise
 
 
 def _ms(seconds: float) -> int:

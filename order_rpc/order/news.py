@@ -7,14 +7,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mesh import telemetry
 from mesh.database import Database
 from mesh.messages import NewMessage, Outbox, ReceivedMessage
 from mesh.money import to_yuan
 from order_rpc.order import messages, refusals, storage
 from order_rpc.order.domain import ORDER_TRANSITIONS, Order, OrderEvent, OrderLine, OrderStatus, PayStatus
-
-log = telemetry.logger()
 
 
 class News:

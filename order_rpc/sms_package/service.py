@@ -53,8 +53,7 @@ class Orders:
                 # The same request in another process may be first: then its order is the one.
                 await self._database.insert_ignore(connection, tables.orders, [storage.order_row(order)])
                 order = await storage.read_order_of_request(connection, brand_id, request_id) or order
-        # A database may take two ids that differ in case as one.
-        if (order.request_id, order.package.package_id, order.quantity) != (request_id, package_id, quantity):
+        if (order.package.package_id, order.quantity) != (package_id, quantity):
             raise refusals.key_reused(request_id)
         return order
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mesh.bulk_rows import update_rows
+from mesh.bulk_rows import update_locked_rows
 from mesh.statements import read_in, select_in
 from mesh.transitions import changes
 from order_rpc.wallet.domain import RECHARGE_TRANSITIONS, Recharge, RechargeEvent, RechargeStatus
@@ -64,9 +64,7 @@ async def move_recharges(
     """Move locked recharges on that are CREATED. Raises AssertionError when one is not as it was read."""
     created = int(RechargeStatus.CREATED)
     rows = [(int(status), pay_time_ms, recharge_id, created) for recharge_id in sorted(recharge_ids)]
-    found = await update_rows(connection, recharge, ("status", "pay_time_ms"), ("recharge_id", "status"), rows)
-    if found != len(rows):
-        raise AssertionError(f"{found} of {len(rows)} recharges were as they were read")
+    await update_locked_rows(connection, recharge, ("status", "pay_time_ms"), ("recharge_id", "status"), rows)
 
 
 async def put_off(connection: AsyncConnection, recharge_ids: Collection[int], expire_time_ms: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mesh.bulk_rows import insert_rows, update_rows
+from mesh.bulk_rows import insert_rows, update_locked_rows
 from mesh.database import Database
 from mesh.statements import read_in, select_in
 from order_rpc.wallet.book import Book
@@ -28,11 +28,9 @@ from order_rpc.wallet.domain import (
 )
 from order_rpc.wallet.tables import account, debit, money_log
 
-WALLET_COLUMNS = tuple(Wallet.__slots__)
 DEBIT_COLUMNS = tuple(Debit.__slots__)
 LOG_COLUMNS = tuple(MoneyLog.__slots__)
 
-_wallet_row = attrgetter(*WALLET_COLUMNS)
 _debit_row = attrgetter(*DEBIT_COLUMNS)
 _log_row = attrgetter(*LOG_COLUMNS)
 
@@ -104,23 +102,12 @@ async def write_book(connection: AsyncConnection, book: Book) -> None:
         (one.state.value, one.refunded_fen, one.order_id, *book.debits_read[one.order_id])
         for _, one in sorted(changes.debits.items())
     ]
-    await _update(connection, debit, ("state", "refunded_fen"), ("order_id", "state", "refunded_fen"), debits)
+    await update_locked_rows(
+        connection, debit, ("state", "refunded_fen"), ("order_id", "state", "refunded_fen"), debits
+    )
     wallets = [(one.user_money_fen, one.seq, *key, book.seqs_read[key]) for key, one in sorted(changes.wallets.items())]
-    await _update(connection, account, ("user_money_fen", "seq"), ("user_id", "brand_id", "seq"), wallets)
+    await update_locked_rows(connection, account, ("user_money_fen", "seq"), ("user_id", "brand_id", "seq"), wallets)
     await insert_rows(connection, money_log, LOG_COLUMNS, [_log_row(one) for one in changes.logs])
-
-
-async def _update(
-    connection: AsyncConnection,
-    table: sa.Table,
-    columns: tuple[str, ...],
-    key: tuple[str, ...],
-    rows: Sequence[tuple[Any, ...]],
-) -> None:
-    """Update rows, each the values of `columns` and then of `key`, all of which have to be there."""
-    found = await update_rows(connection, table, columns, key, rows)
-    if found != len(rows):
-        raise AssertionError(f"{found} of {len(rows)} rows of {table.name} were as they were read")
 
 
 # What is shown.

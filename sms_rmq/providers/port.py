@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -140,7 +139,7 @@ class MalformedCallbackError(ValueError):
 
 
 class ProviderCallError(Exception):
-    """A query of a provider failed. `reason` is UPPER_SNAKE; `code` is the provider's own, if it gave one."""
+    """A pull failed. `reason` is UPPER_SNAKE; `code` is the provider's own, if it gave one."""
 
     def __init__(self, reason: str, code: str = "") -> None:
         super().__init__(f"{reason} {code}".rstrip())
@@ -172,9 +171,6 @@ class Provider(Protocol):
 
     async def submit(self, submission: Submission) -> Outcome:
         """Make one call. Everything that can happen to it is an outcome; only cancellation raises."""
-
-    async def balance(self) -> Decimal:
-        """Answer what is left in the account's own unit: segments, or money. Raises `ProviderCallError`."""
 
     async def pull_receipts(self) -> Pulled[Receipt]:
         """Take waiting receipts that were not pushed. Raises `ProviderCallError`."""

@@ -38,7 +38,6 @@ class ProviderAccountSettings(BaseModel):
     success_code: str = Field("0", min_length=1, description="Code of an answer that accepts")
     send_path: PathText = Field("/msg/v1/send/json", description="One text to many phones")
     variable_path: PathText = Field("/msg/variable/json", description="One text with values for each phone")
-    balance_path: PathText = Field("/msg/balance/json", description="Segments left")
     pull_receipts_path: PathText = Field("/msg/pull/report", description="Receipts that were not pushed")
     pull_uplinks_path: PathText = Field("/msg/pull/mo", description="Messages from handsets that were not pushed")
 

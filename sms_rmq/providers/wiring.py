@@ -13,8 +13,8 @@ from sms_rmq.providers.accounts import Account, ProviderAccounts
 from sms_rmq.providers.chuanglan import ChuangLan
 from sms_rmq.providers.settings import ProviderAccountSettings
 
-QUERY_CONNECTIONS = 1
-"""Connections of an account beside those for submissions: balance and pulls are asked one at a time."""
+PULL_CONNECTIONS = 1
+"""Connections of an account beside those for submissions: one pull is made at a time."""
 
 
 @asynccontextmanager
@@ -33,7 +33,7 @@ def open_session(settings: ProviderAccountSettings) -> aiohttp.ClientSession:
     """Make the connection pool of one account: the throttle bounds submissions, so that none waits here for others."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=settings.connections_max + QUERY_CONNECTIONS, keepalive_timeout=settings.keep_alive_seconds
+            limit=settings.connections_max + PULL_CONNECTIONS, keepalive_timeout=settings.keep_alive_seconds
         ),
         timeout=aiohttp.ClientTimeout(total=settings.timeout_seconds, sock_connect=settings.connect_timeout_seconds),
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -1,4 +1,3 @@
-import time
 from typing import Any, cast
 
 import grpc
@@ -46,10 +45,7 @@ async def test_push_is_kept_as_it_came_and_answered(
         status, answer, _ = await ask(served, method, path, data=query.encode(), headers=headers)
     assert (status, answer) == (200, {"clcode": "000000"})
     (item,) = await pushed(valkey)
-    assert item["kind"] == kind
-    assert item["international"] == bool(between)
-    assert item["query"] == f"receiver=receiver-1&{FIGURES}"
-    assert abs(item["received_at_ms"] / 1000 - time.time()) < 60
+    assert item == {"kind": kind, "international": bool(between), "query": f"receiver=receiver-1&{FIGURES}"}
 
 
 @pytest.mark.parametrize(

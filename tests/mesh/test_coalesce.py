@@ -5,6 +5,8 @@ import random
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import grpc
 import pytest
@@ -17,6 +19,17 @@ from mesh.testing import eventually
 
 BATCH_MAX = 8
 PENDING_MAX = 100
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@asynccontextmanager
+async def closing(coalescer: Coalescer[Item, Result]) -> AsyncIterator[Coalescer[Item, Result]]:
+    try:
+        yield coalescer
+    finally:
+        await coalescer.close()
 
 
 class Poisoned(Exception):  # noqa: N818  # what it is, not what went wrong
@@ -59,7 +72,7 @@ def worker() -> Worker:
 
 @pytest_asyncio.fixture
 async def coalescer(worker: Worker) -> AsyncIterator[Coalescer[int, int]]:
-    async with coalescer_of(worker) as made:
+    async with closing(coalescer_of(worker)) as made:
         yield made
 
 
@@ -145,7 +158,7 @@ async def test_turns_may_be_longer_where_keys_do_not_all_fit(worker: Worker) -> 
         worker.apply, name="the test", key=lambda item: item // 10, batch_max=8, pending_max=100, turn_min=3
     )
     keys = range(10, 200, 10)
-    async with coalescer:
+    async with closing(coalescer):
         await coalescer.submit_all([key + number for key in keys for number in range(4)])
     assert [len(batch) for batch in worker.batches] == [8] * 9 + [4]
     assert worker.batches[:3] == [
@@ -162,7 +175,7 @@ async def test_a_turn_is_short_where_others_wait_and_a_batch_full_where_nobody_d
     coalescer = Coalescer[int, int](
         worker.apply, name="the test", key=lambda item: item // 10, batch_max=8, pending_max=100, turn_max=2
     )
-    async with coalescer:
+    async with closing(coalescer):
         first = await occupy(worker, coalescer)
         busy = asyncio.create_task(coalescer.submit_all([11] * 20))
         await asyncio.sleep(0)
@@ -249,7 +262,7 @@ async def test_exceptions_may_be_results() -> None:
     async def apply(items: Sequence[int]) -> list[int | BaseException]:
         return [refusal if item == 2 else item for item in items]
 
-    async with Coalescer(apply, name="the test", batch_max=8, pending_max=8) as refusing:
+    async with closing(Coalescer(apply, name="the test", batch_max=8, pending_max=8)) as refusing:
         assert await refusing.submit_all([1, 2, 3]) == [1, refusal, 3]
         with pytest.raises(ValueError, match="this one"):
             await refusing.submit(2)
@@ -259,7 +272,7 @@ async def test_too_few_results_are_a_defect_of_all() -> None:
     async def apply(items: Sequence[int]) -> list[int | BaseException]:
         return [items[0]]
 
-    async with Coalescer(apply, name="the test", batch_max=8, pending_max=8) as forgetful:
+    async with closing(Coalescer(apply, name="the test", batch_max=8, pending_max=8)) as forgetful:
         answers = await forgetful.submit_all([1, 2])
     assert [str(answer) for answer in answers] == ["the test answered 1 results for 2 items"] * 2
 
@@ -335,7 +348,9 @@ async def test_callers_at_random_moments_all_get_their_own() -> None:
             for _ in range(chance.randrange(3)):
                 await asyncio.sleep(0)
 
-    async with Coalescer(apply, name="the test", batch_max=5, pending_max=50, key=lambda item: item[0]) as coalescer:
+    async with closing(
+        Coalescer(apply, name="the test", batch_max=5, pending_max=50, key=lambda item: item[0])
+    ) as coalescer:
         await asyncio.gather(*(call(coalescer, key) for key in range(20)))
     assert order == {key: list(range(100)) for key in range(20)}
 
@@ -358,8 +373,8 @@ async def test_nobody_hangs_when_the_loop_cancels_the_coalescers_task(worker: Wo
 
 async def test_a_pace_keeps_items_for_one_batch_until_it_is_time_or_the_batch_is_full(worker: Worker) -> None:
     pace_seconds = 30.0
-    async with Coalescer(
-        worker.apply, name="test", batch_max=BATCH_MAX, pending_max=PENDING_MAX, pace_seconds=pace_seconds
+    async with closing(
+        Coalescer(worker.apply, name="test", batch_max=BATCH_MAX, pending_max=PENDING_MAX, pace_seconds=pace_seconds)
     ) as paced:
         assert await paced.submit(0) == 0, "an idle caller is served at once"
         early = [asyncio.create_task(paced.submit(item)) for item in range(1, BATCH_MAX)]
@@ -372,8 +387,8 @@ async def test_a_pace_keeps_items_for_one_batch_until_it_is_time_or_the_batch_is
 
 
 async def test_a_batch_that_is_not_full_starts_when_its_time_has_come(worker: Worker) -> None:
-    async with Coalescer(
-        worker.apply, name="test", batch_max=BATCH_MAX, pending_max=PENDING_MAX, pace_seconds=0.05
+    async with closing(
+        Coalescer(worker.apply, name="test", batch_max=BATCH_MAX, pending_max=PENDING_MAX, pace_seconds=0.05)
     ) as paced:
         await paced.submit(0)
         assert await asyncio.gather(*map(paced.submit, (1, 2))) == [10, 20]

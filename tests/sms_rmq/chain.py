@@ -10,7 +10,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from brandmesh.sms.v1 import sms_pb2 as pb
 from costcenter_rmq import consumer as costcenter_consumer
 from costcenter_rmq.clients import CostCenterJobs
 from costcenter_rmq.handlers import JobHandler
@@ -102,8 +101,8 @@ class Chain:
         """Let a process take the queues that these settings say."""
         process.routes = sms_consumer.routes(settings(**changes), process.handler, process.requeue)
 
-    async def sweep(self) -> pb.SweepDispatchesResponse:
-        return await self.first.dispatches.sweep(1000)
+    async def sweep(self) -> None:
+        await self.first.dispatches.sweep(1000)
 
     async def go_on(self, seconds: float) -> None:
         """Let time pass, then sweep and work."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from typing import TypeAlias, TypeVar
 
 from mesh.provider.circuit import Circuit, CircuitPolicy
@@ -40,9 +39,6 @@ class ScriptedProvider:
         if isinstance(step, BaseException):
             raise step
         return await step(submission) if callable(step) else step
-
-    async def balance(self) -> Decimal:
-        return Decimal(1000)
 
     async def pull_receipts(self) -> Pulled[Receipt]:
         return _next(self.receipts)

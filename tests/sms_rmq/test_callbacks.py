@@ -63,10 +63,9 @@ def inbox(redis: Redis) -> Inbox:
 
 
 def push(kind: str, *, international: bool | None = None, **query: object) -> bytes:
-    """Write an item as the gateway's webhook does; one of before did not say whether the account is international."""
-    item: dict[str, object] = {"kind": kind, "received_at_ms": 1, "query": urlencode(query)}
-    if international is not None:
-        item["international"] = international
+    """Write an item as the webhook does; one of before said when it came, not whether the account is international."""
+    item: dict[str, object] = {"kind": kind, "query": urlencode(query)}
+    item |= {"received_at_ms": 1} if international is None else {"international": international}
     return json.dumps(item).encode()
 
 

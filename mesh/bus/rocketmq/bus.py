@@ -22,6 +22,7 @@ from mesh.bus.port import (
     Depth,
     Message,
     accept_all,
+    check_visibility,
 )
 from mesh.bus.rocketmq.brokers import Brokers
 from mesh.bus.rocketmq.clock import SharedClock
@@ -98,7 +99,7 @@ class RocketMqBus:
         return await self._watch.wait(tuple(prefixes), timeout_seconds, accepts)
 
     async def receive(self, queue: str, max_messages: int, visibility_seconds: int) -> list[Delivery]:
-        self._check_visibility(visibility_seconds)
+        check_visibility(visibility_seconds, self._visibility_seconds_min)
         topic = self._topics.of(queue)
         async with self._receiver.alone(topic):
             look = await self._index.look(queue)
@@ -130,7 +131,7 @@ class RocketMqBus:
             await self._index.returned(delivery.queue, before, due_at_ms if delay_seconds else 0)
 
     async def extend(self, deliveries: Sequence[Delivery], visibility_seconds: int) -> None:
-        self._check_visibility(visibility_seconds)
+        check_visibility(visibility_seconds, self._visibility_seconds_min)
         until_ms = await self._clock.now_ms() + visibility_seconds * 1000
         for queue, ours in self._holdings.by_queue(deliveries):
             before = await _all(self._hide(delivery, visibility_seconds) for delivery, _ in ours)
@@ -233,12 +234,6 @@ class RocketMqBus:
                 self._holdings.drop([delivery])
                 return None
         return held.aside
-
-    def _check_visibility(self, visibility_seconds: int) -> None:
-        if visibility_seconds < self._visibility_seconds_min:
-            raise ValueError(
-                f"visibility_seconds is {visibility_seconds}, must be {self._visibility_seconds_min} or more"
-            )
 
 
 async def _all(asked: Iterable[Awaitable[Answer]]) -> list[Answer]:

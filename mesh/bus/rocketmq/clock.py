@@ -11,7 +11,7 @@ import time
 
 from redis.asyncio import Redis
 
-from mesh.bus.rocketmq.index import unavailable
+from mesh.bus.redis_errors import unavailable
 
 ASK_SECONDS = 30.0
 """Redis is asked this often; in between, time passes as it does here, which differs by less than a millisecond."""

@@ -7,17 +7,15 @@ remember which are worth asking. See `lua/index.lua` for what is kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from mesh.bus.port import DEAD_SUFFIX, BusUnavailableError, Depth
+from mesh.bus.port import DEAD_SUFFIX, Depth
 from mesh.bus.ready_queues import read_ready
-from mesh.redis_connection import is_unavailable
+from mesh.bus.redis_errors import unavailable
 from mesh.redis_script import Argument, JointScripts, LuaScript, Reply
 
 LOOKS_IN_VAIN_MAX = 6
@@ -148,14 +146,3 @@ def _second(at_ms: int) -> int:
 
 def _born_second(at_ms: int) -> int:
     return at_ms // 1000
-
-
-@contextmanager
-def unavailable() -> Iterator[None]:
-    """Say that the bus is away when its Redis is."""
-    try:
-        yield
-    except RedisError as error:
-        if is_unavailable(error):
-            raise BusUnavailableError(str(error)) from error
-        raise

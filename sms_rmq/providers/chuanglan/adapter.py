@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -56,7 +55,6 @@ class ChuangLan:
         self._name = settings.name
         self._send_url = URL(base + settings.send_path)
         self._variable_url = URL(base + settings.variable_path)
-        self._balance_url = URL(base + settings.balance_path)
         self._pull_receipts_url = URL(base + settings.pull_receipts_path)
         self._pull_uplinks_url = URL(base + settings.pull_uplinks_path)
         self._success_codes = {"0", settings.success_code}
@@ -84,31 +82,20 @@ class ChuangLan:
             self._log_refusal(outcome, answer, submission.dispatch_id)
         return outcome
 
-    async def balance(self) -> Decimal:
-        """Ask what is left, in the account's own unit."""
-        fields = await self._query(self._balance_url, self._bodies.query())
-        try:
-            left = Decimal(read_text(fields, "balance", CODE_CHARACTERS_MAX))
-        except (UnreadableAnswerError, InvalidOperation) as error:
-            raise ProviderCallError("ANSWER_UNREADABLE") from error
-        if not left.is_finite():
-            raise ProviderCallError("ANSWER_UNREADABLE")
-        return left
-
     async def pull_receipts(self) -> Pulled[Receipt]:
         """Take up to 100 receipts that were not pushed. What an answer lost on the way held is lost."""
-        fields = await self._query(self._pull_receipts_url, self._bodies.query(PULL_COUNT_MAX))
+        fields = await self._pull(self._pull_receipts_url)
         return _read_rows(fields, self._callbacks.parse_pulled_receipt)
 
     async def pull_uplinks(self) -> Pulled[Uplink]:
         """Take up to 100 uplinks that were not pushed. What an answer lost on the way held is lost."""
-        fields = await self._query(self._pull_uplinks_url, self._bodies.query(PULL_COUNT_MAX))
+        fields = await self._pull(self._pull_uplinks_url)
         return _read_rows(fields, self._callbacks.parse_pulled_uplink)
 
-    async def _query(self, url: URL, body: bytes) -> Fields:
-        """Make a call that sends nothing. A pull says `ret`, everything else `code`."""
+    async def _pull(self, url: URL) -> Fields:
+        """Take what waits. A pull says `ret`; where it is missing, `code`, as other calls say, is read."""
         try:
-            answer = await self._http.post(url, body)
+            answer = await self._http.post(url, self._bodies.pull(PULL_COUNT_MAX))
             if answer.status != HTTPStatus.OK:
                 raise ProviderCallError("PROVIDER_REFUSED", f"HTTP_{answer.status}")
             fields = read_object(answer.body)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from mesh.control_characters import has_control_character
 from mesh.provider.circuit import Trouble
 from sms_rmq.providers.chuanglan.codes import BUSY_SECONDS, STOPPED_SECONDS, UNLISTED, Meaning, Policy
-from sms_rmq.providers.chuanglan.control_characters import has_control_character
 from sms_rmq.providers.port import Accepted, Outcome, Rejected, RetryLater, Unknown
 
 if TYPE_CHECKING:

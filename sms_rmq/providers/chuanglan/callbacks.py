@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sms_rmq.providers.chuanglan.control_characters import has_control_character
+from mesh.control_characters import has_control_character
 from sms_rmq.providers.port import MalformedCallbackError, Receipt, Uplink, Verdict
 
 if TYPE_CHECKING:

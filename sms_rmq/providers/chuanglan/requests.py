@@ -45,10 +45,9 @@ class BodyWriter:
             groups.append(",".join((self._phone(recipient), *recipient.params)))
         return self._submission(submission, {"params": ";".join(groups)})
 
-    def query(self, count: int | None = None) -> bytes:
-        """Write a balance query, or a pull of up to `count` items."""
-        fields = {} if count is None else {"count": str(count)}
-        return orjson.dumps(self._credentials | fields)
+    def pull(self, count: int) -> bytes:
+        """Write a pull of up to `count` items."""
+        return orjson.dumps(self._credentials | {"count": str(count)})
 
     def _submission(self, submission: Submission, to: dict[str, str]) -> bytes:
         common = {"msg": submission.text, "report": "true", "uid": str(submission.dispatch_id)}

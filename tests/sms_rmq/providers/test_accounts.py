@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from functools import partial
 
 import pytest
@@ -48,9 +47,6 @@ class ScriptedProvider:
             await asyncio.Event().wait()
             raise AssertionError
         return outcome
-
-    async def balance(self) -> Decimal:
-        return Decimal(1)
 
     async def pull_receipts(self) -> Pulled[Receipt]:
         return Pulled([], [])

@@ -206,11 +206,12 @@ async def test_refusals_of_the_sandbox_itself(
     assert await provider.submit(single(TEXT + "x" * 536)) == Rejected("106", "TEXT_LENGTH")
 
 
-async def test_balance(sandbox_url: str, make_settings: SettingsMaker, make_provider: ProviderMaker) -> None:
-    assert await make_provider(make_settings(sandbox_url, account=POOR_ACCOUNT)).balance() == 1
+async def test_a_pull_with_a_wrong_password_is_refused(
+    sandbox_url: str, make_settings: SettingsMaker, make_provider: ProviderMaker
+) -> None:
     with pytest.raises(ProviderCallError) as caught:
-        await make_provider(make_settings(sandbox_url, account=POOR_ACCOUNT, password="wrong")).balance()
-    assert (caught.value.reason, caught.value.code) == ("PROVIDER_REFUSED", "102")
+        await make_provider(make_settings(sandbox_url, password="wrong")).pull_receipts()
+    assert (caught.value.reason, caught.value.code) == ("PROVIDER_REFUSED", "1")
 
 
 async def submit_and_await_receipts(provider: ChuangLan, customer: Customer, count: int = 1) -> list[Receipt]:

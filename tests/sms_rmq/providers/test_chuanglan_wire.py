@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from decimal import Decimal
 from typing import Protocol
 
 import aiohttp
@@ -304,22 +303,6 @@ async def test_neither_secrets_nor_recipients_are_logged(
 
 
 @pytest.mark.parametrize(
-    ("fields", "left"),
-    [
-        ({"balance": "2530", "code": 0}, Decimal(2530)),
-        ({"balance": 2530, "code": "0"}, Decimal(2530)),
-        ({"balance": "7.298", "code": "0"}, Decimal("7.298")),
-    ],
-)
-async def test_balance(
-    fields: dict[str, object], left: Decimal, make_settings: SettingsMaker, make_provider: ProviderMaker
-) -> None:
-    async with running(http(fields)) as server:
-        assert await make_provider(make_settings(server.url)).balance() == left
-    assert server.requests == [("/msg/balance/json", {"account": "N1000001", "password": PASSWORD})]
-
-
-@pytest.mark.parametrize(
     ("answer", "reason", "code"),
     [
         (http({"code": "102"}), "PROVIDER_REFUSED", "102"),
@@ -327,19 +310,19 @@ async def test_balance(
         (http({}), "PROVIDER_REFUSED", ""),
         (http("", 404), "PROVIDER_REFUSED", "HTTP_404"),
         (http("<html>"), "ANSWER_UNREADABLE", ""),
-        (http({"code": 0, "ret": 0, "balance": "NaN", "result": "x"}), "ANSWER_UNREADABLE", ""),
-        (http({"code": 0, "ret": 0, "balance": "many", "result": 1}), "ANSWER_UNREADABLE", ""),
+        (http({"ret": 0, "result": "x"}), "ANSWER_UNREADABLE", ""),
+        (http({"ret": 0, "result": 1}), "ANSWER_UNREADABLE", ""),
         (hang_up, "ANSWER_LOST", ""),
     ],
 )
-async def test_a_failed_query_says_why(
+async def test_a_failed_pull_says_why(
     answer: Answer, reason: str, code: str, make_settings: SettingsMaker, make_provider: ProviderMaker
 ) -> None:
     async with running(answer) as server:
         provider = make_provider(make_settings(server.url))
-        for query in (provider.balance, provider.pull_receipts, provider.pull_uplinks):
+        for pull in (provider.pull_receipts, provider.pull_uplinks):
             with pytest.raises(ProviderCallError) as caught:
-                await query()
+                await pull()
             assert (caught.value.reason, caught.value.code) == (reason, code)
 
 
